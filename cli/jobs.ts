@@ -202,7 +202,7 @@ async function unfinished(client: VideoClient, signal: AbortSignal): Promise<str
 async function retry(id: string, { prompt, ...options }: OwnFlags & { prompt?: string }): Promise<void> {
   const own = readOwnFlags(options);
   await withGateway(options, async (client, signal) => {
-    const { settings, priority, model, files, givenKeyframes } = await client.get(id, { signal });
+    const { settings, priority, model, lora, files, givenKeyframes } = await client.get(id, { signal });
     const hasPicture = files.some(({ file }) => file === 'input_reference');
     const request = {
       ...toNewVideo(settings),
@@ -211,14 +211,15 @@ async function retry(id: string, { prompt, ...options }: OwnFlags & { prompt?: s
       priority,
       ...own,
     };
-    const create = (model: string | undefined) => client.create({ ...request, ...(model && { model }) }, { signal });
-    const made = await create(model ?? undefined).catch((error) => {
+    const create = (model: string | undefined, lora: Video['lora']) =>
+      client.create({ ...request, lora, ...(model && { model }) }, { signal });
+    const made = await create(model ?? undefined, []).catch((error) => {
       const [name, version] = model?.split('@') ?? [];
       if (!isModelClosed(error) || version === undefined) {
         throw error;
       }
-      // Another version of the model.
-      return create(name);
+      // Another version of the model, with the same LoRAs.
+      return create(name, lora);
     });
     printState(made, options);
   }).catch((error) => {

@@ -1,4 +1,4 @@
-import { readdir, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
 import { connectGrpc } from '../gateway/client/grpc-client.ts';
@@ -93,7 +93,7 @@ test('generate, retry, a prompts file and both clients begin a video with a pict
   );
 });
 
-test('an assistant names a file below the folder, a frame or a data URL', () =>
+test('an assistant names files below the folder, a video or data URLs', () =>
   withTemporaryFolder(async (folder) => {
     const file = await plainPicture('#f00');
     await writeFile(join(folder, 'cat.png'), file);
@@ -109,4 +109,21 @@ test('an assistant names a file below the folder, a frame or a data URL', () =>
     await expect(
       toNewVideo(newVideoFields.parse({ prompt: 'a', input_reference: { path: 'cat.png' } }), undefined),
     ).rejects.toThrow('started without --folder');
+
+    await mkdir(join(folder, 'walk'));
+    await Promise.all(['1.png', '2.png'].map((name) => writeFile(join(folder, 'walk', name), file)));
+    const keyframes = async (given: unknown) =>
+      (await toNewVideo(newVideoFields.parse({ prompt: 'a cat', keyframes: given }), folder)).givenKeyframes;
+    const url = `data:image/png;base64,${file.toString('base64')}`;
+    const pair = [file, file].map((each) => expect.objectContaining({ length: each.length }));
+    expect(await keyframes({ path: 'walk' })).toEqual(pair);
+    expect(await keyframes([url, url])).toEqual(pair);
+    expect(await keyframes({ path: 'walk/1.png' })).toHaveLength(1);
+    expect(await keyframes({ video_id: 'video_1' })).toEqual({ videoId: 'video_1' });
+    await expect(keyframes([url, 'https://example.org/2.png'])).rejects.toThrow('`keyframes` must be data URLs');
+    await symlink('/etc/hostname', join(folder, 'walk', '3.png'));
+    await expect(keyframes({ path: 'walk' })).rejects.toThrow('`keyframes` must be a file below');
+    await expect(keyframes({ path: '.' })).rejects.toThrow('`keyframes` must be a file below');
+    const lora = [{ name: 'ink', scale: 0.5 }, { name: 'soft' }];
+    expect(await toNewVideo(newVideoFields.parse({ prompt: 'a cat', lora }), folder)).toMatchObject({ lora });
   }));

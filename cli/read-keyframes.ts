@@ -5,44 +5,52 @@ import { maxPictureBytes } from '../services/kit/pictures.ts';
 import { reasonOf } from '../services/kit/reason-of.ts';
 import { readStart } from './read-image.ts';
 
+const flag = '--keyframes';
+
 /** The keyframes of a request: a clip, or a folder of numbered pictures. Throws INVALID_ARGUMENT. */
 export async function readKeyframes(path: string | undefined): Promise<Pick<NewVideo, 'givenKeyframes'>> {
-  if (path === undefined) {
-    return {};
-  }
+  return path === undefined ? {} : { givenKeyframes: await readKeyframeFiles(path, flag) };
+}
+
+/**
+ * The files of keyframes: a clip, or the numbered pictures of a folder. Throws INVALID_ARGUMENT naming `field`.
+ *
+ * @param locate gives the path to read for a file in the folder, or throws. Default: the same
+ */
+export async function readKeyframeFiles(
+  path: string,
+  field: string,
+  locate: (file: string) => Promise<string> = async (file) => file,
+): Promise<Uint8Array[]> {
   try {
-    return { givenKeyframes: await readFiles(path) };
+    const isFolder = (await stat(path)).isDirectory();
+    const paths = isFolder ? await Promise.all((await picturesIn(path, field)).map(locate)) : [path];
+    const files: Uint8Array[] = [];
+    let bytes = 0;
+    for (const each of paths) {
+      const file = await readStart(each);
+      bytes += file.length;
+      if (bytes > maxPictureBytes) {
+        throw invalidField(field, path, `at most ${maxPictureBytes} bytes`);
+      }
+      files.push(file);
+    }
+    return files;
   } catch (error) {
     if (error instanceof FusionError) {
       throw error;
     }
     const mustBe = `a clip, or a folder of numbered pictures, that can be read (${reasonOf(error)})`;
-    throw invalidField('--keyframes', path, mustBe);
+    throw invalidField(field, path, mustBe);
   }
 }
 
-async function readFiles(path: string): Promise<Uint8Array[]> {
-  const isFolder = (await stat(path)).isDirectory();
-  const paths = isFolder ? await picturesIn(path) : [path];
-  const files: Uint8Array[] = [];
-  let bytes = 0;
-  for (const each of paths) {
-    const file = await readStart(each);
-    bytes += file.length;
-    if (bytes > maxPictureBytes) {
-      throw invalidField('--keyframes', path, `at most ${maxPictureBytes} bytes`);
-    }
-    files.push(file);
-  }
-  return files;
-}
-
-async function picturesIn(folder: string): Promise<string[]> {
+async function picturesIn(folder: string, field: string): Promise<string[]> {
   // Loads the readers of video files.
   const { numberedFrames } = await import('../triton-models/metrics/open-clip.ts');
   const found = await numberedFrames(folder);
   if (found.length === 0) {
-    throw invalidField('--keyframes', folder, 'a clip, or a folder of numbered pictures such as 01.png');
+    throw invalidField(field, folder, 'a clip, or a folder of numbered pictures such as 01.png');
   }
   return found;
 }

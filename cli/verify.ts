@@ -11,11 +11,13 @@ import { plainText } from '../services/kit/plain-text.ts';
 import { reasonOf } from '../services/kit/reason-of.ts';
 import { makeTemporaryFolder } from '../services/kit/temporary-folder.ts';
 import { decimalNumber } from '../services/kit/values.ts';
+import { loraText, type MergedLora } from '../services/pipeline/loras.ts';
 import { modelsSettings } from '../services/pipeline/models-folder.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
 import { exitCode } from './exit.ts';
 import { interruptSignal, reportInterruption } from './interrupt.ts';
 import { readImage } from './read-image.ts';
+import { readKeyframes } from './read-keyframes.ts';
 import { parseFlag } from './video-options.ts';
 
 interface VerifyOptions {
@@ -25,6 +27,7 @@ interface VerifyOptions {
   prompt?: string;
   negativePrompt?: string;
   image?: string;
+  keyframes?: string;
   minPsnr: string;
   json?: boolean;
 }
@@ -56,6 +59,7 @@ export function verifyCommand(): Command {
     .option('--prompt <text>', 'the prompt, for a video that does not contain it')
     .option('--negative-prompt <text>', 'the negative prompt, for a video that does not contain it')
     .option('--image <file>', 'the picture that the video began with, for a video that had one')
+    .option('--keyframes <path>', 'the clip, or the folder of pictures, between which the video was interpolated')
     .option('--min-psnr <dB>', 'minimum PSNR of every frame made again', '35')
     .option('--json', 'print JSON')
     .action(verify);
@@ -134,7 +138,8 @@ async function renderAgain(
   const weights = await weightsHash(preset, signal);
   const { checkRequest } = await import('./check-request.ts');
   const check = (preset: Preset) => checkRequest(request, preset);
-  const gateway = await reachGateway({ preset: options.preset ?? preset.name, check }, signal);
+  const encodesKeyframes = request.givenKeyframes !== undefined;
+  const gateway = await reachGateway({ preset: options.preset ?? preset.name, check, encodesKeyframes }, signal);
   const folder = makeTemporaryFolder();
   try {
     const output = join(folder, `again${extname(path).toLowerCase()}`);
@@ -160,27 +165,43 @@ function statedPreset({ model }: Generation, known: readonly string[]): string {
   return name;
 }
 
-/** The request that made a video. Throws INVALID_ARGUMENT if its prompt or picture is not known. */
+/** The request that made a video. Throws INVALID_ARGUMENT if a part of it is not known. */
 async function requestOf({ settings, picture }: Generation, options: VerifyOptions): Promise<NewVideo> {
   const { toNewVideo } = await import('./jobs.ts');
   const prompt = options.prompt ?? settings.prompt;
   if (typeof prompt !== 'string') {
-    throw new FusionError(
-      Status.INVALID_ARGUMENT,
+    throw missing(
+      '--prompt',
       'The video does not contain its prompt: pass it with `--prompt`, and with `--negative-prompt` if it had one',
-      { reason: 'INVALID_FIELD', field: '--prompt' },
     );
   }
   const negativePrompt = options.negativePrompt ?? settings.negativePrompt ?? '';
-  if (picture !== undefined && options.image === undefined) {
-    throw new FusionError(Status.INVALID_ARGUMENT, 'The video began with a picture: pass it with `--image`', {
-      reason: 'INVALID_FIELD',
-      field: '--image',
-    });
+  if (Array.isArray(settings.loras)) {
+    const loras = loraText(settings.loras as MergedLora[]);
+    throw missing(
+      'video',
+      `The video was made with the LoRAs ${loras}: only videos of a preset alone can be made again`,
+    );
   }
   // Single frames do not belong to the video file.
   const request = toNewVideo({ ...settings, prompt, negativePrompt, keepFrames: false });
-  return picture === undefined ? request : { ...request, ...(await readImage(options.image)) };
+  if (picture === undefined) {
+    return request;
+  }
+  if (settings.givenKeyframes !== undefined) {
+    if (options.keyframes === undefined) {
+      throw missing('--keyframes', 'The video was interpolated between given keyframes: pass them with `--keyframes`');
+    }
+    return { ...request, ...(await readKeyframes(options.keyframes)) };
+  }
+  if (options.image === undefined) {
+    throw missing('--image', 'The video began with a picture: pass it with `--image`');
+  }
+  return { ...request, ...(await readImage(options.image)) };
+}
+
+function missing(field: string, message: string): FusionError {
+  return new FusionError(Status.INVALID_ARGUMENT, message, { reason: 'INVALID_FIELD', field });
 }
 
 const sentences: Readonly<Record<Provenance['state'], string>> = {

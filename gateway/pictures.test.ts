@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import sharp from 'sharp';
+import { FrameRate } from '../proto/gen/fusionframes/v1/video.ts';
 import type { Tensor } from '../services/pipeline/tensor.ts';
 import { ApiKeys } from './keys/api-keys.ts';
 import { stopTestServer, withData } from './testing/data.ts';
@@ -113,12 +114,32 @@ test('remix, finish, a frame and the picture of an earlier video; the file goes 
     const expected = pixels[((top + 64) * info.width + left + 64) * 3]!;
     expect(Math.abs(seen.at(-1)!.data[(64 * 128 + 64) * 3]! - expected)).toBeLessThan(4);
 
+    // Of an animation, and of frames that were kept as they were.
+    const webp = await http.ended((await post('/v1/videos', { ...fields, format: 'webp' })).id);
+    const settings = {
+      ...{ prompt: 'a red circle', seed: 7n, frameRate: FrameRate.FRAME_RATE_LOW, keepFrames: true },
+      ...{ keyframes: { steps: 2 }, interpolation: { steps: 2 } },
+    };
+    const { video: keeping } = await http.client.createVideo({ settings, model: 'pictured' });
+    const kept = await http.ended(keeping!.id);
+    const plain = await http.ended((await post('/v1/videos', fields)).id);
+    const found: number[] = [];
+    for (const { id } of [webp, kept, plain]) {
+      const next = { ...fields, input_reference: { video_id: id, frame: 11 } };
+      const { id: made } = await post('/v1/videos', next);
+      const { bytes } = await http.send(`/v1/videos/${made}/content?variant=input_reference`);
+      found.push((await sharp(bytes).stats()).channels[0]!.mean);
+      await http.send(`/v1/videos/${made}/cancel`, { method: 'POST' });
+    }
+    expect(Math.max(...found) - Math.min(...found)).toBeLessThan(4);
+
     for (const { id } of [first, ...others]) {
       await http.send(`/v1/videos/${id}`, { method: 'DELETE' });
     }
-    const kept = await data.database.sql<{ id: string }[]>`select id from pictures`;
-    expect(kept).toHaveLength(1);
-    await data.objectKeys((key) => !key.startsWith('pictures/') || key.includes(kept[0]!.id));
+    const last = await data.database.sql<{ id: string }[]>`select id from pictures`;
+    expect(last).toHaveLength(1 + found.length);
+    const isLast = (key: string) => last.some(({ id }) => key.includes(id));
+    await data.objectKeys((key) => !key.startsWith('pictures/') || isLast(key));
     expect((await pictureOf(first)).error).toMatchObject({ code: 'no_such_job', param: 'input_reference' });
   }));
 

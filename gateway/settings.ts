@@ -55,7 +55,7 @@ export const gatewaySettings = {
   sizes: {
     name: 'FUSIONFRAMES_SIZES',
     description:
-      'Sizes that requests may ask for. any: all that the preset allows; compiled: those with TensorRT engines (frameSize.compiled)',
+      'Sizes that requests may ask for. any: all that the preset allows; compiled: those with TensorRT engines (frameSize.compiled), which also take only as many given keyframes as the model makes itself',
     schema: oneOf(['any', 'compiled'], 'any'),
   },
   concurrentJobs: {

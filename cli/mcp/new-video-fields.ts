@@ -16,6 +16,7 @@ import { maxPriority } from '../../services/pipeline/priority.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
 import { deadlineMustBe, parseDeadline } from '../deadline.ts';
 import { readImageFile } from '../read-image.ts';
+import { readKeyframeFiles } from '../read-keyframes.ts';
 import { fileBelow } from './file-below.ts';
 
 /** A caller's own facts about a video. */
@@ -48,6 +49,22 @@ export const newVideoFields = z.strictObject({
     )
     .optional()
     .describe('the picture that the video begins with, for models that continue one: PNG, JPEG, WebP or AVIF'),
+  keyframes: z
+    .union(
+      [
+        z.strictObject({
+          path: z.string().describe('a clip, or a folder of numbered pictures, below the folder of this server'),
+        }),
+        z.strictObject({ video_id: z.string().describe('an earlier video: the keyframes that it was given') }),
+        z.string().describe('a data URL of a clip, in base64'),
+        z.array(z.string()).describe('data URLs of 2 or more pictures, in base64'),
+      ],
+      'an object of `path`, an object of `video_id`, a data URL of a clip, or a list of data URLs of pictures',
+    )
+    .optional()
+    .describe(
+      'interpolate between these instead of making keyframes: a clip (MP4, MOV, WebM or animated WebP) or pictures, at most as many as the model has keyframes',
+    ),
   model: z.string().optional().describe('id of a model of list_models (default: the first)'),
   lora: z
     .array(z.strictObject({ name: z.string(), scale: z.number().optional() }))
@@ -72,38 +89,67 @@ export const newVideoFields = z.strictObject({
   idempotency_key: z.string().optional().describe('a repeated request with the same key returns the same video'),
 });
 
+type Given = z.output<typeof newVideoFields>;
+
 /**
- * The request for a video. Throws INVALID_ARGUMENT for a deadline that is not a time and for a picture that cannot be read.
+ * The request for a video. Throws INVALID_ARGUMENT for a deadline that is not a time and for files that cannot be read.
  *
- * @param folder where pictures may be read; absent: nowhere
+ * @param folder where files may be read; absent: nowhere
  */
 export async function toNewVideo(
-  { input_reference, ...given }: z.output<typeof newVideoFields>,
+  { input_reference, keyframes, ...given }: Given,
   folder: string | undefined,
 ): Promise<NewVideo> {
   const picture = input_reference && (await readReference(input_reference, folder));
-  return { ...toTextVideo(given), ...(picture && { inputReference: picture }) };
+  const givenKeyframes = keyframes && (await readKeyframes(keyframes, folder));
+  return {
+    ...toTextVideo(given),
+    ...(picture && { inputReference: picture }),
+    ...(givenKeyframes && { givenKeyframes }),
+  };
 }
 
 async function readReference(
-  given: NonNullable<z.output<typeof newVideoFields>['input_reference']>,
+  given: NonNullable<Given['input_reference']>,
   folder: string | undefined,
 ): Promise<NonNullable<NewVideo['inputReference']>> {
   if (typeof given === 'string') {
-    const base64 = /^data:[^,]{0,100};base64,([A-Za-z0-9+/]*={0,2})$/i.exec(given)?.[1];
-    if (base64 === undefined) {
-      throw invalidField('input_reference', given, 'a data URL of a picture in base64');
-    }
-    return Buffer.from(base64, 'base64');
+    return decodeUrl(given, 'input_reference', 'a data URL of a picture in base64');
   }
   if ('video_id' in given) {
     return { videoId: given.video_id, ...(given.frame !== undefined && { frame: given.frame }) };
   }
   const { path } = given;
-  if (folder === undefined) {
-    throw invalidField('input_reference', path, 'a video or a data URL: this server was started without --folder');
+  return readImageFile(await located(folder, path, 'input_reference'), 'input_reference');
+}
+
+async function readKeyframes(
+  given: NonNullable<Given['keyframes']>,
+  folder: string | undefined,
+): Promise<NonNullable<NewVideo['givenKeyframes']>> {
+  if (typeof given === 'string' || Array.isArray(given)) {
+    return [given].flat().map((url) => decodeUrl(url, 'keyframes', 'data URLs in base64'));
   }
-  return readImageFile(await fileBelow(folder, path, 'input_reference'), 'input_reference');
+  if ('video_id' in given) {
+    return { videoId: given.video_id };
+  }
+  const locate = (path: string) => located(folder, path, 'keyframes');
+  return readKeyframeFiles(await locate(given.path), 'keyframes', locate);
+}
+
+function located(folder: string | undefined, path: string, field: string): Promise<string> {
+  if (folder === undefined) {
+    throw invalidField(field, path, 'a video or a data URL: this server was started without --folder');
+  }
+  return fileBelow(folder, path, field);
+}
+
+function decodeUrl(url: string, field: string, mustBe: string): Uint8Array {
+  const base64 = /^data:[^,]{0,100};base64,([A-Za-z0-9+/]*={0,2})$/i.exec(url)?.[1];
+  if (base64 === undefined) {
+    throw invalidField(field, url, mustBe);
+  }
+  return Buffer.from(base64, 'base64');
 }
 
 function toTextVideo({
@@ -115,7 +161,7 @@ function toTextVideo({
   webhook,
   idempotency_key,
   ...given
-}: Omit<z.output<typeof newVideoFields>, 'input_reference'>): NewVideo {
+}: Omit<Given, 'input_reference' | 'keyframes'>): NewVideo {
   const values: Record<string, unknown> = given;
   return {
     ...mapOptions(offered, ({ name }) => values[name]),

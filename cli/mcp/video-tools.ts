@@ -23,7 +23,7 @@ export function videoTools(client: VideoClient, folder: string | undefined): Mcp
       name: 'create_video',
       title: 'Create a video',
       description:
-        'Queue a video of a prompt, which may begin with a picture. Returns its id at once; get_video with `wait` follows it.',
+        'Queue a video of a prompt, which may begin with a picture or interpolate between given keyframes. Returns its id at once; get_video with `wait` follows it.',
       fields: newVideoFields,
       annotations: { destructiveHint: false },
       async run(given, { signal }) {

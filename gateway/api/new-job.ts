@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { CreateVideoRequest, type GivenKeyframes, type InputReference } from '../../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../../services/kit/errors.ts';
 import { requireTakesPicture } from '../../services/pipeline/first-frame.ts';
+import { checkKeyframeCount } from '../../services/pipeline/given-keyframes.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
 import { checkPriority } from '../../services/pipeline/priority.ts';
 import type { NewJob, PictureSource } from '../jobs/job.ts';
@@ -44,13 +45,17 @@ export function jobOn({ route, refusal }: ReturnType<Models['choose']>, make: (r
  */
 export function newJob(
   request: CreateVideoRequest,
-  { preset, version, warnings }: ModelRoute,
+  { preset, version, warnings, loras = [] }: ModelRoute,
   { models, localWebhooks }: NewJobContext,
   givenKeyframes?: number,
 ): NewJob {
+  if (givenKeyframes !== undefined) {
+    checkKeyframeCount(givenKeyframes, preset);
+  }
   const settings = {
     ...resolveSettings(request.settings, preset),
-    ...(givenKeyframes !== undefined && { givenKeyframes: checkCount(givenKeyframes, preset) }),
+    ...(givenKeyframes !== undefined && { givenKeyframes }),
+    ...(loras.length > 0 && { loras }),
   };
   return {
     model: preset.name,
@@ -72,14 +77,6 @@ export function newJob(
     remixOf: '',
     refusal: undefined,
   };
-}
-
-/** Throws INVALID_ARGUMENT for more keyframes than the preset has. */
-function checkCount(count: number, { name, keyframes: { frames } }: Preset): number {
-  if (count > frames) {
-    throw invalidField('keyframes', count, `2 to ${frames} frames, as many as ${name} has keyframes`);
-  }
-  return count;
 }
 
 /** Throws INVALID_ARGUMENT for keyframes beside a picture. */

@@ -7,26 +7,28 @@ import {
 } from '../../proto/gen/fusionframes/v1/video.ts';
 import { either } from '../../services/kit/either.ts';
 import { FusionError } from '../../services/kit/errors.ts';
+import { loraText } from '../../services/pipeline/loras.ts';
 import { toMessage } from '../../services/pipeline/options.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
 import type { Job, NewJob } from '../jobs/job.ts';
 import { wrongState } from '../jobs/job-errors.ts';
+import type { Models } from '../models/models.ts';
 import { type NewJobContext, requestedJob } from './new-job.ts';
 
 /** What a job that repeats another one has of its own. */
 type OwnFacts = Omit<RemixVideoRequest, 'id' | 'prompt'>;
 
 /**
- * A job with the settings, seed, picture, model and previews of another one and a new prompt. If the version takes no new videos,
- * another one of the model makes it. Throws FAILED_PRECONDITION if this release cannot read those settings, INVALID_ARGUMENT
- * as `newJob()` does, and refuses with FAILED_PRECONDITION if there is no such version.
+ * A job with the settings, seed, picture, model, LoRAs and previews of another one and a new prompt. If the version takes no new
+ * videos, another one of the model with the same LoRAs makes it. Throws FAILED_PRECONDITION if this release cannot read those
+ * settings, INVALID_ARGUMENT as `newJob()` does, and refuses with FAILED_PRECONDITION if there is no such version.
  */
 export function newRemix(
   original: Job,
   { prompt, ...own }: Omit<RemixVideoRequest, 'id'>,
   context: NewJobContext,
 ): NewJob {
-  return repeat(original, { prompt }, own, context.models.idForAnother(original), context);
+  return repeat(original, { prompt }, own, context.models.forAnother(original, original.settings.loras), context);
 }
 
 /**
@@ -43,7 +45,8 @@ export function newFinish(
   }
   const changes = { frameRate: frameRate ?? 0, ...(format && { format }) };
   // Another version of the model would make other frames.
-  const job = repeat(draft, changes, own, context.models.idOf(draft), context);
+  const version = { model: context.models.idOf(draft), lora: draft.settings.loras ?? [] };
+  const job = repeat(draft, changes, own, version, context);
   // An operator may have raised it above the maximum of the key.
   return { ...job, priority: draft.priority, continues: draft.id };
 }
@@ -59,7 +62,7 @@ function repeat(
   original: Job,
   changes: Partial<VideoSettings>,
   { clientId, webhook, metadata }: OwnFacts,
-  model: string,
+  { model, lora }: ReturnType<Models['forAnother']>,
   context: NewJobContext,
 ): NewJob {
   if (original.settingsFault !== undefined) {
@@ -70,12 +73,13 @@ function repeat(
     clientId,
     settings,
     model,
+    lora: [...lora],
     previews: original.previews,
     metadata,
     ...(webhook && { webhook }),
     ...(original.picture && picturesOf(original)),
   });
-  const named = <E>(error: E) => aboutOriginal(error, original, model, context);
+  const named = <E>(error: E) => aboutOriginal(error, original, context);
   try {
     const job = requestedJob(request, context, original.settings.givenKeyframes);
     return { ...job, remixOf: original.id, refusal: job.refusal && named(job.refusal) };
@@ -84,15 +88,26 @@ function repeat(
   }
 }
 
-/** An error about the model, which the request took from the original. */
-function aboutOriginal<E>(error: E, { id, model }: Job, asked: string, { models }: NewJobContext): E | FusionError {
-  if (!(error instanceof FusionError) || error.field !== 'model') {
+/** An error about the model or its LoRAs, which the request took from the original. */
+function aboutOriginal<E>(error: E, original: Job, { models }: NewJobContext): E | FusionError {
+  if (!(error instanceof FusionError)) {
     return error;
   }
-  const { reason } = error;
-  const fault = reason === 'MODEL_DRAINING' ? 'takes no new videos' : 'is no longer served';
+  const { id, model, settings } = original;
+  const refused = (message: string) =>
+    new FusionError(Status.FAILED_PRECONDITION, message, { reason: error.reason, field: 'id', cause: error });
+  if (error.field === 'lora') {
+    const there = models.lorasOf(model).map(loraText);
+    const hint = there.length > 0 ? `; new videos may have ${either(there)}` : '';
+    return refused(
+      `No version of ${model} has ${loraText(settings.loras!)} any more, with which ${id} was made${hint}`,
+    );
+  }
+  if (error.field !== 'model') {
+    return error;
+  }
+  const fault = error.reason === 'MODEL_DRAINING' ? 'takes no new videos' : 'is no longer served';
   const others = models.openIds(model);
   const hint = others.length > 0 ? `; new videos may use ${either(others)}` : '';
-  const message = `${asked}, the model of ${id}, ${fault}${hint}`;
-  return new FusionError(Status.FAILED_PRECONDITION, message, { reason, field: 'id', cause: error });
+  return refused(`${models.idOf(original)}, the model of ${id}, ${fault}${hint}`);
 }

@@ -54,6 +54,7 @@ export function toVideo(job: Job, models: Models): Video {
     queue: queue && { startsAt: undefined, readyAt: undefined, ...queue },
     frames,
     givenKeyframes: settings.givenKeyframes ?? 0,
+    lora: [...(settings.loras ?? [])],
     files: toFiles(filesOf(job)),
     warnings: [...warnings],
     usage: toUsage(job),

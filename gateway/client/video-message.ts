@@ -1,5 +1,6 @@
 import {
   CreateVideoRequest,
+  type Lora,
   type Model as ModelMessage,
   type UsageGroup as UsageGroupMessage,
   type Usage as UsageMessage,
@@ -75,6 +76,7 @@ export function fromVideoMessage(message: VideoMessage): Video {
     idempotencyKey: clientId,
     frames,
     givenKeyframes: message.givenKeyframes || null,
+    lora: fromLoras(message.lora),
     priority,
     attempt,
     stages: message.stages.map(({ stage, step, total, seconds, waiting, reused }) => {
@@ -130,9 +132,13 @@ export function fromModelMessage({ id, description, created, share, lora, ready,
     description,
     createdAt: created ?? null,
     share,
-    lora: lora.map(({ name, scale = 1 }) => ({ name, scale })),
+    lora: fromLoras(lora),
     status: draining ? 'draining' : ready ? 'ready' : 'not-ready',
   };
+}
+
+function fromLoras(loras: readonly Lora[]): Model['lora'] {
+  return loras.map(({ name, scale = 1 }) => ({ name, scale }));
 }
 
 /** Settings as JSON; `null` for values that only a newer gateway knows. */

@@ -26,7 +26,7 @@ export type VideoObject = Pick<
   | 'completed_at'
   | 'expires_at'
 > &
-  Partial<Pick<ApiVideoObject, 'queue' | 'deadline' | 'pauses' | 'given_keyframes'>> & {
+  Partial<Pick<ApiVideoObject, 'queue' | 'deadline' | 'pauses' | 'given_keyframes' | 'lora'>> & {
     model?: string;
     // From gateways of the previous release the code is the status, and the others are absent.
     error: ApiError | (Omit<ApiError, 'status'> & { status?: undefined; reason?: string }) | null;
@@ -86,6 +86,7 @@ export function fromVideoObject(object: VideoObject): Video {
     idempotencyKey: null,
     frames,
     givenKeyframes: object.given_keyframes ?? null,
+    lora: object.lora ?? [],
     priority,
     attempt,
     pauses: object.pauses ?? 0,

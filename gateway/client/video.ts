@@ -77,6 +77,8 @@ export interface Video {
   frames: number;
   /** How many keyframes its creator gave; `null`: none, the network made them. */
   givenKeyframes: number | null;
+  /** What is merged into the weights of the version that makes it. */
+  lora: readonly { name: string; scale: number }[];
   /** Of the jobs of one API key, those with a higher priority start first. */
   priority: number;
   /** How often the job was started. */

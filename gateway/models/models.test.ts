@@ -103,8 +103,15 @@ describe('LoRAs', () => {
     );
   });
 
-  test('stay with a remix, even of a version that takes no new videos', () => {
-    expect(versions.idForAnother({ model: 'nano', version: 'soft' })).toBe('nano@soft');
+  test('stay with a remix, even of a version that takes no new videos or was removed', () => {
+    const forAnother = (version: string, loras?: (typeof ink)[]) =>
+      versions.forAnother({ model: 'nano', version }, loras);
+    expect(forAnother('i')).toEqual({ model: 'nano@i', lora: [] });
+    expect(forAnother('soft')).toEqual({ model: 'nano', lora: [soft] });
+    expect(forAnother('gone', [ink])).toEqual({ model: 'nano', lora: [ink] });
+    // The name is another version's now.
+    expect(forAnother('half', [soft])).toEqual({ model: 'nano', lora: [soft] });
+    expect(versions.lorasOf('nano')).toEqual([[ink], [{ ...ink, scale: 0.5 }], [ink, soft]]);
   });
 
   test('as text', () => {
@@ -114,7 +121,7 @@ describe('LoRAs', () => {
 });
 
 test('a video like a stored one gets its version or, if that is closed, another one of its model', () => {
-  const idFor = (model: string, version: string) => models.idForAnother({ model, version });
+  const idFor = (model: string, version: string) => models.forAnother({ model, version }).model;
   expect([idFor('nano', '2'), idFor('nano', '0'), idFor('nano', 'gone')]).toEqual(['nano@2', 'nano', 'nano']);
   expect([idFor('other', ''), idFor('gone', '1')]).toEqual(['other', 'gone@1']);
 });

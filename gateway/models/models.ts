@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { Status } from 'nice-grpc-common';
 import { either } from '../../services/kit/either.ts';
 import { describe, FusionError, invalidField } from '../../services/kit/errors.ts';
-import { type AskedLora, hasLoras, loraText } from '../../services/pipeline/loras.ts';
+import { type AskedLora, hasLoras, loraText, type MergedLora } from '../../services/pipeline/loras.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
 import { type JobModel, type ModelRoute, modelId, routeId } from './model-route.ts';
 
@@ -91,13 +91,25 @@ export class Models {
   }
 
   /**
-   * The id for a new video like a stored job: its own version or, if that takes no new videos and has no LoRA, its model.
+   * What a new video like a stored job asks for: its own version or, if that takes no new videos, another one of its model
+   * with the same LoRAs.
+   *
+   * @param loras those it was made with, if they were stored
    */
-  idForAnother(job: JobModel): string {
+  forAnother(job: JobModel, loras?: readonly MergedLora[]): { model: string; lora: readonly MergedLora[] } {
     const own = this.routeOf(job);
-    const isOwnOpen = own !== undefined && isOpen(own);
-    const isPlain = (own?.loras ?? []).length === 0;
-    return !isOwnOpen && isPlain && this.versionsOf(job.model).some(isOpen) ? job.model : this.idOf(job);
+    const lora = loras ?? own?.loras ?? [];
+    const fits = (route: ModelRoute) => isOpen(route) && hasLoras(route.loras ?? [], lora);
+    const isOther = lora.length > 0 || this.versionsOf(job.model).some(fits);
+    return isOther && !(own && fits(own)) ? { model: job.model, lora } : { model: this.idOf(job), lora: [] };
+  }
+
+  /** What the `lora` of a request for a model may be, besides none. */
+  lorasOf(name: string): (readonly MergedLora[])[] {
+    const open = this.versionsOf(name).filter(isOpen);
+    return [...new Map(open.map(({ loras = [] }) => [loraText(loras), loras])).values()].filter(
+      ({ length }) => length > 0,
+    );
   }
 
   /** Ids that take new videos: a model and its versions or, if none of those does, other models. */

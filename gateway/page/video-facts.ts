@@ -28,3 +28,8 @@ export function dimensions({ size }: Pick<Video, 'size'>): [width: number, heigh
 export function highestFrameRate(video: Video, presets: Presets): string {
   return presetOf(video, presets).frame_rates.at(-1)!.name;
 }
+
+/** LoRAs as a request names them. */
+export function loraText(loras: Video['lora']): string {
+  return loras.map(({ name, scale }) => `${name}:${scale}`).join(',');
+}

@@ -15,9 +15,9 @@ export const generationSchema = z.object({
   weights: z.string().optional(),
   /** SHA-256 of the watermark's file; absent without one. */
   watermark: z.string().optional(),
-  /** SHA-256 of the picture that the video begins with, as it was scaled; absent without one. */
+  /** SHA-256 of the picture that the video begins with, or of its given keyframes, as they were scaled; absent without. */
   picture: z.string().optional(),
-  /** By the fields of `VideoSettings`; without the prompts unless the operator publishes them. */
+  /** As `JobSettings`; without the prompts unless the operator publishes them. */
   settings: z.record(z.string(), z.unknown()),
 });
 
@@ -63,7 +63,7 @@ export function manifestOf(title: string, facts: GenerationFacts): object {
 
 function generationOf({ publishesPrompt, settings, ...facts }: GenerationFacts): Generation {
   const { prompt, negativePrompt, ...rest } = jsonValues(videoOptions, settings) as Record<string, unknown>;
-  const { givenKeyframes } = settings;
-  const given = { ...rest, ...(givenKeyframes !== undefined && { givenKeyframes }) };
+  const { givenKeyframes, loras } = settings;
+  const given = { ...rest, ...(givenKeyframes !== undefined && { givenKeyframes }), ...(loras && { loras }) };
   return { version: 1, ...facts, settings: { ...(publishesPrompt && { prompt, negativePrompt }), ...given } };
 }

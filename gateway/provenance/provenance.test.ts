@@ -166,6 +166,8 @@ describe('a signed video', () => {
     const { generation } = await readProvenance(signed);
     state('path.mp4', { ...generation, model: '/etc/evil.json' });
     state('setting.mp4', { ...generation, settings: { ...generation!.settings, seed: 'x' } });
+    state('between.mp4', { ...generation, picture: 'p', settings: { ...generation!.settings, givenKeyframes: 3 } });
+    state('inked.mp4', { ...generation, settings: { ...generation!.settings, loras: [{ name: 'ink', scale: 0.5 }] } });
     expect(await readProvenance(join(folder, 'newer.mp4'))).toMatchObject({ state: 'unreadable', generation: null });
   });
 
@@ -188,6 +190,8 @@ describe('a signed video', () => {
       [[signed, '--trust', join(folder, 'key.pem')], '`--trust` must be a file of PEM certificates'],
       [[signed, '--min-psnr', 'high'], '`--min-psnr` must be a number from 0 to 200'],
       [[signed, '--preset', 'nano'], 'The video does not contain its prompt'],
+      [[join(folder, 'between.mp4'), '--preset', 'nano', '--prompt', 'a'], 'pass them with `--keyframes`'],
+      [[join(folder, 'inked.mp4'), '--preset', 'nano', '--prompt', 'a'], 'was made with the LoRAs ink:0.5: only'],
       [
         [join(folder, 'path.mp4'), '--models', folder, '--prompt', 'a'],
         'The video states the model "/etc/evil.json", which',

@@ -243,7 +243,7 @@ const presetSchema = z
 export type Preset = z.infer<typeof presetSchema> & {
   /** Base folder of the preset's relative paths. */
   folder: string;
-  /** The only sizes that are served; absent: all that `frameSize` allows. */
+  /** The only sizes that are served, by engines; absent: all that `frameSize` allows. */
   sizes?: readonly FrameSize[];
 };
 

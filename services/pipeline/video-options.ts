@@ -6,6 +6,7 @@ import { choice, type Kind, seed, text, truth, wholeNumber } from '../kit/values
 import { firstFrameOptions } from './first-frame.ts';
 import { offeredFrameRates, wireFrameRates } from './frame-rates.ts';
 import { checkSide } from './frame-sizes.ts';
+import type { MergedLora } from './loras.ts';
 import { type DefaultsOf, type Option, option, type ValuesOf } from './options.ts';
 import { perturbation } from './perturbation.ts';
 import {
@@ -110,6 +111,8 @@ export type OptionValues = ValuesOf<typeof videoOptions>;
 export type JobSettings = OptionValues & {
   /** How many keyframes the caller gave; absent: the network makes them. */
   givenKeyframes?: number;
+  /** What is merged into the weights of the model's version, in the order of names; absent: nothing. */
+  loras?: readonly MergedLora[];
 };
 
 /** Defaults for omitted options: a random seed, and the preset's values for the quality. */

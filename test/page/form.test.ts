@@ -1,12 +1,16 @@
 import { describe, expect } from '@jest/globals';
 import { ApiKeys } from '../../gateway/keys/api-keys.ts';
+import { testRoute } from '../../gateway/testing/gateway.ts';
 import { pictured, plainPicture, textOnly } from '../../gateway/testing/pictured.ts';
+import { startStageDoubles } from '../../gateway/testing/stage-doubles.ts';
+import { scopeOfEachTest } from '../../services/kit/testing/test-scope.ts';
 import { loadPreset, type Preset } from '../../services/pipeline/preset.ts';
 import { eventually } from '../support/cli.ts';
 import { browserTest } from './browser-test.ts';
 import { atThePage, shareBrowser } from './scene.ts';
 
 shareBrowser();
+const scope = scopeOfEachTest();
 
 const nano = loadPreset('nano');
 const draft: Preset = {
@@ -67,6 +71,28 @@ describe('the form', () => {
         await visitor.sees('#picture-caption', 'picture of an earlier video, 128×128');
         await page.click('#picture-remove');
         expect(await page.isHidden('#picture-chosen')).toBe(true);
+        await page.setInputFiles('#picture', { name: 'cat.png', mimeType: 'image/png', buffer });
+
+        // Keyframes replace the picture, in the order of their names.
+        const blue = await plainPicture('#00f', 128, 128);
+        const files = [buffer, blue].map((each, i) => ({ name: `${10 - i}.png`, mimeType: 'image/png', buffer: each }));
+        await page.setInputFiles('#keyframes', Array(16).fill(files[0]!));
+        await visitor.sees('#keyframes-error', 'There must be 2 to 15 pictures (got 16).');
+        await page.setInputFiles('#keyframes', files);
+        await visitor.sees('#keyframes-caption', '2 pictures, 9.png to 10.png');
+        expect(await page.isHidden('#picture-chosen')).toBe(true);
+        expect(await page.locator('#keyframes-strip img').count()).toBe(2);
+        expect(await visitor.seriousBarriers()).toEqual([]);
+        await page.click('text=This request as curl');
+        expect(await page.inputValue('#curl-text')).toContain(`-F 'keyframes=@"9.png"' \\\n  -F 'keyframes=@"10.png"'`);
+        await page.keyboard.press('Escape');
+        await page.check('input[value="medium"]');
+        await page.click('#create');
+        await visitor.sees('.job[data-state="done"] .frame-counter', '/ 5');
+        await page.click('text=Edit settings');
+        await visitor.sees('#keyframes-caption', 'keyframes of an earlier video');
+        await page.click('#keyframes-remove');
+        expect(await page.isHidden('#keyframes-chosen')).toBe(true);
         await page.selectOption('#model', 'text-only');
         expect(await page.isHidden('#picture-field')).toBe(true);
       },
@@ -102,19 +128,38 @@ describe('the form', () => {
   );
 });
 
-browserTest('offers the models of the gateway, each with its own defaults', () =>
-  atThePage(
+browserTest('offers the models of the gateway, each with its own defaults, and their LoRAs', async () => {
+  const { address } = await scope.open(() => startStageDoubles());
+  const loras = [{ name: 'ink', scale: 0.5 }];
+  const routes = [
+    testRoute(address, { version: '1' }),
+    testRoute(address, { version: 'ink', loras }),
+    testRoute(address, { preset: draft }),
+  ] as const;
+  await atThePage(
     async ({ visitor }) => {
       const { page } = visitor;
+      await page.fill('#prompt', 'a red circle');
+      await page.selectOption('#lora', 'ink:0.5');
+      await page.check('input[value="low"]');
+      await page.click('#create');
+      await visitor.sees('.job[data-state="done"] .job-facts', 'nano@ink');
+      await page.selectOption('#lora', '');
+      await page.click('text=Edit settings');
+      expect(await page.inputValue('#lora')).toBe('ink:0.5');
+      await page.click('text=Reset to the defaults');
+      await visitor.waitsUntil('document.querySelector("#lora").value === ""');
+      await page.click('text=More settings');
       const usual = await page.getAttribute('#steps', 'placeholder');
       await page.fill('#prompt', 'a red circle');
       await page.selectOption('#model', 'draft');
       expect(await page.getAttribute('#steps', 'placeholder')).toBe('3');
       expect(await page.locator('#rates input:checked').inputValue()).toBe('low');
       expect(await page.textContent('#preset-facts')).toContain('draft');
+      expect(await page.isHidden('#lora-field')).toBe(true);
       expect(await page.inputValue('#prompt')).toBe('a red circle');
       await page.click('#create');
-      await visitor.sees('.job[data-state="done"]');
+      await visitor.sees('.job[data-state="done"] .job-facts', 'draft');
       await page.click('text=More settings');
       await page.click('text=Reset to the defaults');
       await visitor.sees(`#steps[placeholder="${usual}"]`);
@@ -124,9 +169,9 @@ browserTest('offers the models of the gateway, each with its own defaults', () =
       expect(await page.inputValue('#curl-text')).toContain('"model": "draft"');
     },
     {},
-    { presets: [nano, draft] },
-  ),
-);
+    { routes },
+  );
+});
 
 browserTest('the message that the gateway cannot be reached disappears when it can', () =>
   atThePage(async ({ visitor }) => {

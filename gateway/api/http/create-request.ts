@@ -3,7 +3,6 @@ import { CreateVideoRequest, type VideoSettings, type Webhook } from '../../../p
 import { FusionError, invalidField, renameField } from '../../../services/kit/errors.ts';
 import { fieldName } from '../../../services/kit/field-name.ts';
 import { decimalNumber, text, truth, wholeNumber } from '../../../services/kit/values.ts';
-import { type AskedLora, maxLoras, parseLoraText } from '../../../services/pipeline/loras.ts';
 import { listOptions, mapOptions, toMessage } from '../../../services/pipeline/options.ts';
 import type { Preset } from '../../../services/pipeline/preset.ts';
 import { maxPriority } from '../../../services/pipeline/priority.ts';
@@ -14,6 +13,7 @@ import { maxTimeSeconds } from '../job-options.ts';
 import { chooseFrameRate, type FrameRateFields } from './choose-frame-rate.ts';
 import { inputReferenceField } from './input-reference.ts';
 import { keyframesField } from './keyframes-field.ts';
+import { askedLoras, toLoras } from './lora-fields.ts';
 import { requestFields, requestOptions } from './option-fields.ts';
 
 const count = wholeNumber(1, maxBatch).given;
@@ -50,38 +50,12 @@ export function toWebhook(given: z.infer<typeof webhookField>): Webhook | undefi
   return given ? { ...given, events: given.events ?? [] } : undefined;
 }
 
-const lorasMustBe = `a list of at most ${maxLoras} objects of name and scale, or text such as ink:0.8,sharper`;
-
-/** Forms have a text. */
-const lorasField = z
-  .union(
-    [
-      z
-        .array(z.strictObject({ name: z.string(), scale: z.number().nullish() }), lorasMustBe)
-        .max(maxLoras, lorasMustBe),
-      z
-        .string()
-        .refine((text) => parseLoraText(text) !== undefined, lorasMustBe)
-        .transform((text) => parseLoraText(text)!),
-    ],
-    lorasMustBe,
-  )
-  .nullish()
-  .describe(
-    'LoRAs of a version in /v1/models, which then makes the video; without a scale, at the one with which each was merged. Default: none.',
-  );
-
-/** The contract's LoRAs. */
-export function toLoras(given: z.infer<typeof lorasField>): AskedLora[] {
-  return (given ?? []).map(({ name, scale }) => ({ name, ...(scale != null && { scale }) }));
-}
-
 /** Fields besides the video's options; some are alternative spellings used by other clients. */
 const otherFields = {
   model: text('the id of a model in /v1/models')
     .given.nullish()
     .describe('Id of a model in /v1/models. Default: the first.'),
-  lora: lorasField,
+  lora: askedLoras,
   size: z
     .string(size)
     .regex(/^[1-9]\d{0,4}x[1-9]\d{0,4}$/, size)

@@ -5,6 +5,7 @@ import { type Models, noSuchModel } from '../../models/models.ts';
 import { listModels, type ModelInfo } from '../list-models.ts';
 import type { Readiness } from '../readiness.ts';
 import { seconds } from './formats.ts';
+import { mergedLoras } from './lora-fields.ts';
 import { type Route, route } from './route.ts';
 
 export const modelObject = z
@@ -28,9 +29,9 @@ export const modelObject = z
       .describe(
         'For a version: its share of the new videos that name only the model. For a model: 1 unless it drains.',
       ),
-    lora: z
-      .array(z.strictObject({ name: z.string(), scale: z.number() }))
-      .describe("For a version: what was merged into its weights, which a request's `lora` may ask for."),
+    lora: mergedLoras.describe(
+      "For a version: what was merged into its weights, which a request's `lora` may ask for.",
+    ),
     jobs: z
       .strictObject({ queued: z.int().min(0), running: z.int().min(0) })
       .nullable()

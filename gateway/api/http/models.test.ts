@@ -14,6 +14,7 @@ import { RoutesFile } from '../../models/routes-file.ts';
 import { stopTestServer } from '../../testing/data.ts';
 import { startTestGateway, testRoute } from '../../testing/gateway.ts';
 import { type TestHttp, withHttp } from '../../testing/http.ts';
+import { plainPicture } from '../../testing/pictured.ts';
 import { startStageDoubles, untilAborted } from '../../testing/stage-doubles.ts';
 import type { ModelObject } from './model-routes.ts';
 
@@ -47,9 +48,14 @@ test('one gateway serves several models and versions, each on its own stages', a
         { id: 'other', status: 'not_ready', share: 1 },
       ]);
       expect((await http.send('/v1/presets')).json.data).toMatchObject([
-        { id: 'nano' },
-        { id: 'other', size: { allowed: ['128x128'] } },
+        { id: 'nano', given_keyframes: { min: 2, max: 15 }, loras: [[{ name: 'ink', scale: 0.8 }]] },
+        { id: 'other', size: { allowed: ['128x128'] }, given_keyframes: { min: 15, max: 15 }, loras: [] },
       ]);
+      const picture = `data:image/png;base64,${(await plainPicture('#f00')).toString('base64')}`;
+      const few = { prompt: 'x', model: 'other', keyframes: [picture, picture] };
+      expect((await http.send('/v1/videos', { method: 'POST', body: few })).json.error.message).toBe(
+        '`keyframes` must be 15 frames, for which the engines were compiled, as many as other has keyframes (got 2)',
+      );
       expect(await http.send('/readyz')).toMatchObject({
         status: 200,
         json: { status: 'ready', checks: { 'nano@1/decoder': 'ok', 'other/decoder': 'unavailable' } },
@@ -105,6 +111,7 @@ test('a version that drains finishes its videos, and one that is gone fails them
   const hung = await scope.open(() => startStageDoubles({ keyframes: (_, signal) => untilAborted(signal) }));
   const stages = await scope.open(() => startStageDoubles());
   const [one, two] = ['1', '2'].map((version) => testRoute(stages.address, { version }));
+  const ink = testRoute(stages.address, { version: 'ink', loras: [{ name: 'ink', scale: 0.8 }] });
   await withHttp(
     async (http) => {
       const old = await http.make({}, { 'idempotency-key': 'old' });
@@ -115,7 +122,7 @@ test('a version that drains finishes its videos, and one that is gone fails them
       const draining = await scope.open(() =>
         startTestGateway(http.data, stages.address, {
           httpAddress: http.server.httpAddress!,
-          routes: [two!, { ...one!, isDraining: true }],
+          routes: [two!, ink, { ...one!, isDraining: true }],
         }),
       );
       expect(await http.ended(old.id)).toMatchObject({ status: 'completed', model: 'nano@1' });
@@ -123,6 +130,7 @@ test('a version that drains finishes its videos, and one that is gone fails them
       expect(await modelsOf(http)).toMatchObject([
         { id: 'nano', status: 'ready' },
         { id: 'nano@2', status: 'ready', share: 1 },
+        { id: 'nano@ink', status: 'ready', share: 1 },
         { id: 'nano@1', status: 'draining', share: 0, jobs: { queued: 0, running: 0 } },
       ]);
       expect(await http.make({}, { 'idempotency-key': 'old' })).toMatchObject({ id: old.id });
@@ -140,6 +148,10 @@ test('a version that drains finishes its videos, and one that is gone fails them
         status: 400,
         json: { error: { param: 'id', code: 'model_draining' } },
       });
+      const inked = await http.make({ lora: 'ink' });
+      expect(inked.lora).toEqual([{ name: 'ink', scale: 0.8 }]);
+      expect((await http.ended(inked.id)).status).toBe('completed');
+      expect((await remix(inked.id)).json).toMatchObject({ model: 'nano@ink', lora: inked.lora });
       await draining.stop();
 
       const { sql } = http.data.database;
@@ -168,6 +180,18 @@ test('a version that drains finishes its videos, and one that is gone fails them
         },
       });
       expect((await remix(old.id)).json).toMatchObject({ model: 'nano@2' });
+      for (const [path, body] of [
+        ['remix', { prompt: 'a blue square' }],
+        ['finish', {}],
+      ] as const) {
+        const { status, json } = await http.send(`/v1/videos/${inked.id}/${path}`, { method: 'POST', body });
+        expect([status, json.error.param]).toEqual([400, 'id']);
+        expect(json.error.message).toMatch(
+          path === 'remix'
+            ? `No version of nano has ink:0.8 any more, with which ${inked.id} was made`
+            : `nano@ink, the model of ${inked.id}, is no longer served; new videos may use nano or nano@2`,
+        );
+      }
       await without.stop();
     },
     { routes: [testRoute(hung.address, { version: '1' })] },

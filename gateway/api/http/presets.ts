@@ -3,12 +3,12 @@ import {
   clipMediaTypes,
   maxPictureBytes,
   maxPicturePixels,
-  minKeyframes,
   pictureMediaTypes,
 } from '../../../services/kit/pictures.ts';
 import { takesPicture } from '../../../services/pipeline/first-frame.ts';
 import { offeredFrameRates } from '../../../services/pipeline/frame-rates.ts';
 import { sizeText } from '../../../services/pipeline/frame-sizes.ts';
+import { keyframeCounts } from '../../../services/pipeline/given-keyframes.ts';
 import {
   frameCount,
   frameRateNames,
@@ -24,6 +24,7 @@ import { interpolationReadsPrompt, stageSequence } from '../../../services/pipel
 import { stageNames } from '../../../services/pipeline/stages.ts';
 import { videoFormats } from '../../../services/pipeline/video-options.ts';
 import type { Models } from '../../models/models.ts';
+import { mergedLoras } from './lora-fields.ts';
 import { describedOption, describeOptions, responseFields, responseValues } from './option-fields.ts';
 import { type Route, route } from './route.ts';
 import { videoSeconds } from './video-object.ts';
@@ -84,6 +85,7 @@ const presetObject = z
       .describe(
         'The keyframes that a request may give: their number, and the kinds and size of the files. The model must have been built with their encoder.',
       ),
+    loras: z.array(mergedLoras).describe("What a request's `lora` may be, besides none."),
     samplers: z.array(z.enum(samplerNames)),
     formats: z.array(z.enum(videoFormats)),
     max_prompt_characters: z.int(),
@@ -116,12 +118,12 @@ export function presetRoutes(models: Models): Route[] {
           },
         },
       },
-      async () => ({ object: 'list', data: models.names.map((name) => toPresetObject(presetOf(name))) }),
+      async () => ({ object: 'list', data: models.names.map((name) => toPresetObject(presetOf(name), models)) }),
     ),
   ];
 }
 
-function toPresetObject(preset: Preset): PresetObject {
+function toPresetObject(preset: Preset, models: Models): PresetObject {
   const { frameSize } = preset;
   return {
     id: preset.name,
@@ -158,12 +160,12 @@ function toPresetObject(preset: Preset): PresetObject {
       ? { media_types: [...pictureMediaTypes], max_bytes: maxPictureBytes, max_pixels: maxPicturePixels }
       : null,
     given_keyframes: {
-      min: minKeyframes,
-      max: preset.keyframes.frames,
+      ...keyframeCounts(preset),
       media_types: [...clipMediaTypes, ...pictureMediaTypes],
       max_bytes: maxPictureBytes,
       reads_prompt: interpolationReadsPrompt(preset),
     },
+    loras: models.lorasOf(preset.name).map((loras) => [...loras]),
     samplers: [...samplerNames],
     formats: [...videoFormats],
     max_prompt_characters: maxPromptCharacters,

@@ -10,6 +10,7 @@ import { stageSeconds, toMilliseconds, totalSeconds } from '../../jobs/stage-sec
 import { framesOf, framesToProcess, type LengthSettings } from '../../jobs/video-work.ts';
 import type { Models } from '../../models/models.ts';
 import { seconds } from './formats.ts';
+import { mergedLoras } from './lora-fields.ts';
 import { responseFields, responseOptions, responseValues } from './option-fields.ts';
 import { stageSecondsObject, toStageSecondsObject } from './stage-seconds-object.ts';
 
@@ -56,6 +57,7 @@ export const videoObject = z
       .min(2)
       .nullable()
       .describe('How many keyframes its creator gave; null: none, the network made them.'),
+    lora: mergedLoras.describe('What is merged into the weights of the version that makes it.'),
     priority: z.int().min(-100).max(100),
     attempt: z.int().min(0).describe('Number of attempts.'),
     pauses: z
@@ -165,6 +167,7 @@ export function toVideoObject(job: Job, models: Models): VideoObject {
     seconds: videoSeconds(preset, settings),
     frames: framesOf(settings, preset),
     given_keyframes: settings.givenKeyframes ?? null,
+    lora: [...(settings.loras ?? [])],
     priority: job.priority,
     attempt: job.attempt,
     pauses: job.pauses,

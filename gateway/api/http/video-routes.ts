@@ -23,10 +23,10 @@ import {
   metadataField,
   toCreateRequest,
   toLabels,
-  toLoras,
   toWebhook,
   versionKey,
 } from './create-request.ts';
+import { toLoras } from './lora-fields.ts';
 import { type Route, route } from './route.ts';
 import { toVideoObject, videoId, videoList, videoObject } from './video-object.ts';
 

@@ -20,7 +20,7 @@ describe('stored settings', () => {
   test('survive the round trip', () => {
     expect(stored.seed).toBe('18446744073709551615');
     expect(readStoredSettings(stored)).toEqual({ settings });
-    const given = { ...settings, givenKeyframes: 7 };
+    const given = { ...settings, givenKeyframes: 7, loras: [{ name: 'ink', scale: 0.5 }] };
     expect(readStoredSettings(JSON.parse(JSON.stringify(storeSettings(given))))).toEqual({ settings: given });
   });
 

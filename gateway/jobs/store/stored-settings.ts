@@ -13,10 +13,11 @@ export interface ReadSettings {
   fault?: string;
 }
 
-export function storeSettings({ givenKeyframes, ...settings }: JobSettings): StoredSettings {
+export function storeSettings({ givenKeyframes, loras, ...settings }: JobSettings): StoredSettings {
   return {
     ...(jsonValues(videoOptions, settings) as StoredSettings),
     ...(givenKeyframes !== undefined && { givenKeyframes }),
+    ...(loras && { loras }),
   };
 }
 
@@ -24,10 +25,13 @@ export function storeSettings({ givenKeyframes, ...settings }: JobSettings): Sto
  * The settings of a stored job. Older jobs get the defaults of options added since. An unreadable value is kept as it
  * is, for display, and reported as a fault.
  */
-export function readStoredSettings({ givenKeyframes, ...stored }: StoredSettings): ReadSettings {
+export function readStoredSettings({ givenKeyframes, loras, ...stored }: StoredSettings): ReadSettings {
   const faults: string[] = [];
   const settings = readGroup(videoOptions, stored, [], faults) as OptionValues;
-  const given = typeof givenKeyframes === 'number' ? { givenKeyframes } : {};
+  const given = {
+    ...(typeof givenKeyframes === 'number' && { givenKeyframes }),
+    ...(Array.isArray(loras) && { loras: loras as JobSettings['loras'] & object }),
+  };
   return { settings: { ...settings, ...given }, ...(faults.length > 0 && { fault: faults.join('; ') }) };
 }
 

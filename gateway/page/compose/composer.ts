@@ -2,11 +2,12 @@ import { byId, fromTemplate, part, setText } from '../dom.ts';
 import { formatSeconds, formatSize } from '../formats.ts';
 import { Ruler } from '../job/ruler.ts';
 import { frameCounts } from '../pipeline.ts';
+import { loraText } from '../video-facts.ts';
 import type { FrameRate, Preset, Presets } from '../wire.ts';
 import { showCurl } from './curl-dialog.ts';
 import { clearFormErrors, showFormError } from './field-errors.ts';
-import { FirstPicture } from './first-picture.ts';
 import { fillForm, readForm, type VideoRequest } from './form-request.ts';
+import { GivenPictures } from './given-pictures.ts';
 
 interface ComposerOptions {
   create(request: VideoRequest): Promise<void>;
@@ -21,7 +22,7 @@ export class Composer {
   readonly #model = byId<HTMLSelectElement>('model');
   readonly #presets: Presets;
   readonly #options: ComposerOptions;
-  readonly #picture: FirstPicture;
+  readonly #pictures: GivenPictures;
   #preset: Preset;
   #busy = false;
 
@@ -29,7 +30,7 @@ export class Composer {
     this.#presets = presets;
     this.#options = options;
     this.#preset = presets[0];
-    this.#picture = new FirstPicture(this.#form, this.#preset);
+    this.#pictures = new GivenPictures(this.#form, this.#preset);
     this.#model.append(...presets.map(({ id }) => new Option(id)));
     byId('model-field').hidden = presets.length === 1;
     this.#showPreset(this.#preset);
@@ -40,7 +41,7 @@ export class Composer {
     });
     this.#form.addEventListener('reset', () => {
       clearFormErrors(this.#form);
-      this.#picture.clear();
+      this.#pictures.clear();
       // Resetting also chooses the first model, once this event ends.
       setTimeout(() => {
         this.#choose(this.#model.value);
@@ -54,7 +55,7 @@ export class Composer {
         this.#form.requestSubmit();
       }
     });
-    byId('compose-curl').addEventListener('click', () => showCurl(this.#read(), this.#picture.name));
+    byId('compose-curl').addEventListener('click', () => showCurl(this.#read(), this.#pictures.names));
   }
 
   /** Fills the form with the settings of a request. */
@@ -63,23 +64,14 @@ export class Composer {
     this.#choose(String(request.model ?? this.#presets[0].id));
     fillForm(this.#form, request);
     this.#showSampling(this.#preset);
-    void this.#showPicture(request);
+    void this.#pictures.showThoseOf(request).catch((error) => showFormError(this.#form, error));
     byId<HTMLDetailsElement>('advanced').open = true;
     this.#prompt.focus();
     this.#form.scrollIntoView({ block: 'start' });
   }
 
   #read(): VideoRequest {
-    const { reference } = this.#picture;
-    const request = readForm(this.#form, this.#preset, this.#presets);
-    return reference === undefined ? request : { ...request, input_reference: reference };
-  }
-
-  /** The picture of a request that repeats another video. */
-  async #showPicture({ input_reference: reference }: VideoRequest): Promise<void> {
-    if (typeof reference === 'object') {
-      await this.#picture.showPictureOf(reference.video_id).catch((error) => showFormError(this.#form, error));
-    }
+    return { ...readForm(this.#form, this.#preset, this.#presets), ...this.#pictures.references };
   }
 
   /** Offers the sizes, frame rates and defaults of another model; the prompt stays. */
@@ -129,7 +121,7 @@ export class Composer {
     }
     this.#showFirstFrame(preset);
     this.#showPerturbation(preset);
-    this.#picture.showPreset(preset);
+    this.#pictures.showPreset(preset);
     fillSelect(
       'quality',
       preset.qualities.map(({ name }) => name),
@@ -142,6 +134,8 @@ export class Composer {
     fillSelect('sampler', preset.samplers, keyframes.sampler);
     fillSelect('interpolation_sampler', preset.samplers, interpolation.sampler);
     fillSelect('format', preset.formats, preset.formats[0]!);
+    fillSelect('lora', ['none', ...preset.loras.map(loraText)], 'none');
+    byId('lora-field').hidden = preset.loras.length === 0;
     this.#options.chosen(preset);
   }
 

@@ -2,11 +2,11 @@ import { byId, setText } from '../dom.ts';
 import { toCurl } from './curl.ts';
 import type { VideoRequest } from './form-request.ts';
 
-/** Shows a request as a curl command. @param fileName of its picture, if it has a file */
-export function showCurl(request: VideoRequest, fileName = ''): void {
+/** Shows a request as a curl command. @param fileNames see {@link toCurl} */
+export function showCurl(request: VideoRequest, fileNames: readonly string[] = []): void {
   const dialog = byId<HTMLDialogElement>('curl');
   const code = byId<HTMLTextAreaElement>('curl-text');
-  code.value = toCurl(request, fileName);
+  code.value = toCurl(request, fileNames);
   setText(byId('curl-note'), '');
   byId('curl-copy').onclick = () => void copy(code);
   dialog.showModal();

@@ -3,6 +3,7 @@ import { byId, setText } from '../dom.ts';
 import { dimensions } from '../video-facts.ts';
 import type { Preset } from '../wire.ts';
 import type { PictureReference } from './form-request.ts';
+import { readUrl } from './read-url.ts';
 
 interface Chosen {
   reference: PictureReference;
@@ -15,42 +16,33 @@ export class FirstPicture {
   readonly #input = byId<HTMLInputElement>('picture');
   readonly #image = byId<HTMLImageElement>('picture-image');
   readonly #size = byId<HTMLInputElement>('size');
+  readonly #onChosen: () => void;
   #preset: Preset;
   #chosen: Chosen | undefined;
   /** Counts choices: an earlier one that is read later does not replace a later one. */
   #choice = 0;
 
-  constructor(form: HTMLFormElement, preset: Preset) {
+  /** @param onChosen called when there is a picture */
+  constructor(preset: Preset, onChosen: () => void) {
     this.#preset = preset;
-    this.#input.addEventListener('change', () => this.#takeFile(this.#input.files?.[0]));
+    this.#onChosen = onChosen;
+    this.#input.addEventListener('change', () => void this.#take(this.#input.files?.[0]));
     byId('picture-remove').addEventListener('click', () => {
       this.clear();
       this.#input.focus();
     });
     this.#image.addEventListener('load', () => this.#showCrop());
     this.#size.addEventListener('input', () => this.#showCrop());
-    // A picture that misses the field must not replace the page.
-    form.addEventListener('dragover', (event) => {
-      if (!this.#field.hidden && event.dataTransfer?.types.includes('Files')) {
-        event.preventDefault();
-        this.#field.classList.add('dropping');
-      }
-    });
-    form.addEventListener('dragleave', () => this.#field.classList.remove('dropping'));
-    form.addEventListener('drop', (event) => {
-      this.#field.classList.remove('dropping');
-      const { files } = event.dataTransfer ?? {};
-      if (!this.#field.hidden && files?.[0]) {
-        event.preventDefault();
-        this.#input.files = files;
-        void this.#takeFile(files[0]);
-      }
-    });
+  }
+
+  /** Whether the model takes one. */
+  get isOffered(): boolean {
+    return !this.#field.hidden;
   }
 
   /** For the request; undefined if there is none, or if the model takes none. */
   get reference(): PictureReference | undefined {
-    return this.#field.hidden ? undefined : this.#chosen?.reference;
+    return this.isOffered ? this.#chosen?.reference : undefined;
   }
 
   /** Name of the chosen file. */
@@ -89,7 +81,13 @@ export class FirstPicture {
     this.#showError('');
   }
 
-  async #takeFile(file: File | undefined): Promise<void> {
+  /** Takes the first of the files that were dropped. */
+  drop(files: FileList): void {
+    this.#input.files = files;
+    void this.#take(files[0]);
+  }
+
+  async #take(file: File | undefined): Promise<void> {
     const limits = this.#preset.input_reference;
     if (!file || !limits) {
       return;
@@ -113,6 +111,7 @@ export class FirstPicture {
 
   #show(chosen: Chosen, picture: Blob): void {
     this.#chosen = chosen;
+    this.#onChosen();
     this.#image.src = URL.createObjectURL(picture);
     setText(byId('picture-caption'), chosen.name);
     byId('picture-crop').hidden = true;
@@ -141,13 +140,4 @@ export class FirstPicture {
     const part = isWhole ? '' : `; its centre of ${used.join('×')} is used`;
     setText(byId('picture-caption'), `${this.#chosen.name}, ${width}×${height}${part}`);
   }
-}
-
-function readUrl(file: File): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const reader = new FileReader();
-    reader.onload = () => resolve(reader.result as string);
-    reader.onerror = () => reject(reader.error);
-    reader.readAsDataURL(file);
-  });
 }

@@ -1,16 +1,20 @@
-import { hasFile, presetOf } from '../video-facts.ts';
+import { hasFile, loraText, presetOf } from '../video-facts.ts';
 import type { Preset, Presets, Video, VideoOption } from '../wire.ts';
 
 /** The picture in a request: a data URL, or the picture that an earlier video began with. */
 export type PictureReference = string | { video_id: string };
 
+/** Keyframes in a request: data URLs of a clip or of pictures, or the keyframes that an earlier video was given. */
+export type KeyframesReference = string | string[] | { video_id: string };
+
 /** The body of `POST /v1/videos`: options by their names. Absent ones take the preset's defaults. */
 export interface VideoRequest {
-  [option: string]: string | number | boolean | PictureReference | undefined;
+  [option: string]: string | number | boolean | PictureReference | KeyframesReference | undefined;
   prompt: string;
   /** Also decode an early preview and the storyboard as soon as possible. */
   previews: boolean;
   input_reference?: PictureReference;
+  keyframes?: KeyframesReference;
 }
 
 /** Reads the form's request: one value for each option that has a control. The gateway checks the values. */
@@ -22,6 +26,9 @@ export function readForm(form: HTMLFormElement, preset: Preset, presets: Presets
     if (text(name) !== '') {
       request[name] = toValue(text(name), schema);
     }
+  }
+  if (text('lora') !== '') {
+    request.lora = text('lora');
   }
   if (text('size') !== '') {
     request.size = text('size')
@@ -44,10 +51,10 @@ function toValue(text: string, { type }: VideoOption['schema']): string | number
   }
 }
 
-/** Fills the form with a request, except for its picture. */
+/** Fills the form with a request, except for its files. */
 export function fillForm(form: HTMLFormElement, request: VideoRequest): void {
   form.reset();
-  const { input_reference: _, ...values } = request;
+  const { input_reference: _, keyframes: __, ...values } = request;
   for (const [name, value] of Object.entries(values)) {
     const field = form.elements.namedItem(name);
     if (field instanceof HTMLInputElement && field.type === 'checkbox') {
@@ -70,6 +77,7 @@ export function requestOf(video: Video, presets: Presets): VideoRequest {
     ...modelOf(preset, presets),
     size: video.size,
     previews: true,
+    ...(video.lora.length > 0 && { lora: loraText(video.lora) }),
   };
   for (const { name, response_field } of preset.options) {
     const value = response_field === null ? '' : valueAt(video, response_field);

@@ -45,8 +45,7 @@ export function wireActions(root: HTMLElement, actions: JobActions, presets: Pre
       download: video.status === 'completed',
       finish: video.status === 'completed' && video.frame_rate !== highestFrameRate(video, presets),
       retry: finished,
-      // The form has no field for keyframes.
-      edit: video.given_keyframes === null,
+      edit: true,
       'as-curl': true,
       delete: finished,
     };
