@@ -1,6 +1,6 @@
 import { Status } from 'nice-grpc-common';
 import { noConnection, repeatable } from '../../services/kit/channel.ts';
-import { toFusionError } from '../../services/kit/errors.ts';
+import { FusionError, toFusionError } from '../../services/kit/errors.ts';
 import { type Stage, watchedCall } from './stage-call.ts';
 
 /** Longest that a stage may take to name its model, milliseconds. */
@@ -33,10 +33,12 @@ function call({ models }: Stage, signal: AbortSignal): Promise<{ model: string }
 async function ask(call: () => Promise<{ model: string }>): Promise<string | undefined> {
   try {
     return (await call()).model || undefined;
-  } catch (error) {
-    if (toFusionError(error).code === Status.UNIMPLEMENTED) {
+  } catch (thrown) {
+    const { code, message } = toFusionError(thrown);
+    if (code === Status.UNIMPLEMENTED) {
       return undefined;
     }
-    throw error;
+    // Any replica answers this at once unless it, or the way to it, is down: unlike a stage that stalls at its work.
+    throw code === Status.DEADLINE_EXCEEDED ? new FusionError(Status.UNAVAILABLE, message, { cause: thrown }) : thrown;
   }
 }

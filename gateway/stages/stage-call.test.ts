@@ -10,6 +10,7 @@ import { serve, service } from '../../services/kit/serve.ts';
 import { tensor } from '../../services/pipeline/tensor.ts';
 import { toChunks } from '../../services/pipeline/tensor-chunks.ts';
 import { decode } from './decoder.ts';
+import { describeModel } from './describe-model.ts';
 
 type Frames = AsyncGenerator<{
   index: number;
@@ -100,4 +101,24 @@ test.each<[string, () => Frames, RegExp]>([
   const error = await decodeWith(answer).catch((thrown) => thrown);
   expect(error).toMatchObject({ code: Status.INTERNAL, reason: 'INVALID_RESPONSE' });
   expect(error.message).toMatch(message);
+});
+
+test('a stage that does not even name its model in time counts as unavailable, so that its job is retried', async () => {
+  const late = async () => {
+    throw new FusionError(Status.DEADLINE_EXCEEDED, 'too late');
+  };
+  const services = [service(ModelServiceDefinition, { describeModel: late })];
+  const server = await serve({ address: '127.0.0.1:0', log: createLogger('test', 'silent'), services });
+  const { client: models, connected, close } = connect(ModelServiceDefinition, server.address);
+  const stage = { models, connected, name: 'decoder', address: server.address, progressTimeoutSeconds: 30 };
+  try {
+    const named = describeModel(stage as Parameters<typeof describeModel>[0], new AbortController().signal);
+    await expect(named).rejects.toMatchObject({
+      code: Status.UNAVAILABLE,
+      message: expect.stringContaining('too late'),
+    });
+  } finally {
+    close();
+    await server.stop();
+  }
 });
