@@ -1,5 +1,6 @@
 """The decoders of the paper's table 3 at a small scale: nano's image decoder and temporal ones, on windows of eight frames."""
 
+import math
 import os
 import statistics
 
@@ -67,14 +68,13 @@ class Decoder(Stage):
 
 @torch.no_grad()
 def judge(movq, films):
-    """PSNR, and that of the change from one frame to the next, in decibels: mean over the windows."""
-    figures = []
+    """PSNR, and that of the change from one frame to the next, in decibels, from the mean error of all windows."""
+    errors = []
     for film in films:
         decoded = movq.decode(movq.encode(film), WINDOW).clamp(-1, 1)
-        error = ((decoded - film) / 2).pow(2).mean()
-        flicker = ((decoded.diff(dim=0) - film.diff(dim=0)) / 2).pow(2).mean()
-        figures.append([-10 * error.log10().item(), -10 * flicker.log10().item()])
-    return [statistics.mean(column) for column in zip(*figures)]
+        errors.append([((made - truth) / 2).pow(2).mean().item()
+                       for made, truth in ((decoded, film), (decoded.diff(dim=0), film.diff(dim=0)))])
+    return [-10 * math.log10(statistics.mean(column)) for column in zip(*errors)]
 
 
 def trained_decoder(stage, steps, seed, path):

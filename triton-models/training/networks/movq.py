@@ -98,11 +98,11 @@ def level(channels, has_attention, groups, z_channels=None, kernel=None):
     return module
 
 
-def run_level(module, x, z=None, frames=None):
+def run_level(module, x, z=None, frames=None, attention_z=None):
     for index, block in enumerate(module.block):
         x = block(x, z, frames)
         if len(module.attn):
-            x = module.attn[index](x, z)
+            x = module.attn[index](x, z if attention_z is None else attention_z)
     return x
 
 
@@ -137,6 +137,7 @@ class Decoder(nn.Module):
     def __init__(self, ch, ch_mult, num_res_blocks, attn_resolutions, resolution, out_ch, z_channels, groups, kernel):
         super().__init__()
         channels = ch * ch_mult[-1]
+        self.is_temporal = kernel is not None
         self.conv_in = nn.Conv2d(z_channels, channels, 3, padding=1)
         self.mid = middle(channels, groups, z_channels, kernel)
         levels = []
@@ -152,10 +153,12 @@ class Decoder(nn.Module):
         self.conv_out = nn.Conv2d(channels, out_ch, 3, padding=1)
 
     def forward(self, x, z, frames):
+        # As in the published code, attention in a temporal decoder is conditioned on the window's first frame.
+        attention_z = z[::frames].repeat_interleave(frames, dim=0) if self.is_temporal else z
         x = self.conv_in(x)
-        x = self.mid.block_2(self.mid.attn_1(self.mid.block_1(x, z, frames), z), z, frames)
+        x = self.mid.block_2(self.mid.attn_1(self.mid.block_1(x, z, frames), attention_z), z, frames)
         for module in reversed(self.up):
-            x = run_level(module, x, z, frames)
+            x = run_level(module, x, z, frames, attention_z)
             if hasattr(module, "upsample"):
                 x = module.upsample(x)
         return self.conv_out(F.silu(self.norm_out(x, z)))
