@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -6,12 +7,14 @@ import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
 import { stages } from '../../services/pipeline/stages.ts';
 import { startCli } from '../support/cli.ts';
 
+/** Processor time is what a busy machine disturbs least. */
 export interface GenerateRun {
-  /** Time of all stages, without the start. */
-  seconds: number;
-  secondsPerStage: { stage: string; seconds: number }[];
   /** From the start of the process to the first denoising step. */
   secondsToFirstStep: number;
+  /** The same in processor time; 0 on systems other than Linux. */
+  processorSecondsToFirstStep: number;
+  /** Processor time from then to the end. */
+  processorSeconds: number;
   /** Largest resident set of the process; PostgreSQL is another one. */
   mebibytes: number;
 }
@@ -20,29 +23,40 @@ export interface GenerateRun {
 export async function generateInChild(flags: readonly string[]): Promise<GenerateRun> {
   const folder = makeTemporaryFolder();
   try {
-    const reporter = pathToFileURL(join(packageRoot, 'dist', 'test', 'bench', 'report-memory.js'));
+    const reporter = pathToFileURL(join(packageRoot, 'dist', 'test', 'bench', 'report-usage.js'));
     const started = performance.now();
     const { child, finished } = startCli(
-      ['generate', 'a red circle', '--json', '--output', join(folder, 'video.mp4'), '--seed', '7', ...flags],
+      ['generate', 'a red circle', '--output', join(folder, 'video.mp4'), '--seed', '7', ...flags],
       { NODE_OPTIONS: `--import=${reporter}`, FUSIONFRAMES_LOG_LEVEL: 'error' },
     );
-    let secondsToFirstStep = 0;
+    let [secondsToFirstStep, processorSecondsToFirstStep] = [0, 0];
     let written = '';
     child.stderr!.on('data', (text) => {
       written += text;
       if (secondsToFirstStep === 0 && written.includes(`${stages.keyframes.label}: started`)) {
         secondsToFirstStep = (performance.now() - started) / 1000;
+        processorSecondsToFirstStep = processorSecondsOf(child.pid!);
       }
     });
-    const { code, stdout, stderr } = await finished;
-    const resident = /largest resident set: (\d+)/.exec(stderr)?.[1];
+    const { code, stderr } = await finished;
+    const [, resident, processor] = /largest resident set: (\d+), processor time: (\d+)/.exec(stderr) ?? [];
     if (code !== 0 || resident === undefined) {
       throw new Error(`generate ended with ${code}: ${stderr}`);
     }
-    const { secondsPerStage } = JSON.parse(stdout) as Pick<GenerateRun, 'secondsPerStage'>;
-    const seconds = secondsPerStage.reduce((total, stage) => total + stage.seconds, 0);
-    return { seconds, secondsPerStage, secondsToFirstStep, mebibytes: Number(resident) / 1024 };
+    const processorSeconds = Number(processor) / 1e6 - processorSecondsToFirstStep;
+    return { secondsToFirstStep, processorSecondsToFirstStep, processorSeconds, mebibytes: Number(resident) / 1024 };
   } finally {
     await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Processor time of a running process so far; 0 where there is no /proc. */
+function processorSecondsOf(pid: number): number {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)!.split(' ');
+    // In ticks of 10 ms: user and system.
+    return (Number(fields[11]) + Number(fields[12])) / 100;
+  } catch {
+    return 0;
   }
 }

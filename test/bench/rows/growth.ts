@@ -57,10 +57,10 @@ async function growthOfVideos(
   const points: Growth['points'] = [];
   for (const [size, ...flags] of runs) {
     bench.progress(`${what}: ${size}`);
-    const { seconds, mebibytes } = await generateInChild(flags as string[]);
-    points.push({ size: size as number, cost: seconds, mebibytes });
+    const { processorSeconds, mebibytes } = await generateInChild(flags as string[]);
+    points.push({ size: size as number, cost: processorSeconds, mebibytes });
   }
-  return { what, grows, costs: 'seconds', points };
+  return { what, grows, costs: 'processor seconds', points };
 }
 
 async function growthOfQueue(bench: Bench): Promise<Growth> {
