@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { isIP, Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 import { timeLimit } from '../../services/kit/time-limit.ts';
@@ -70,7 +70,7 @@ async function encrypt(socket: Socket, host: string, encryption: Encryption, sec
       rejectUnauthorized: encryption.isVerified,
       ...(encryption.isDirect && { ALPNProtocols: ['postgresql'] }),
     });
-    await once(encrypted, 'secureConnect', { signal });
+    await handshake(encrypted, host, signal);
     return encrypted;
   } catch (error) {
     socket.destroy();
@@ -78,6 +78,22 @@ async function encrypt(socket: Socket, host: string, encryption: Encryption, sec
     return failedSocket(limit.isOver ? late : error);
   } finally {
     limit.end();
+  }
+}
+
+async function handshake(socket: TLSSocket, host: string, signal: AbortSignal): Promise<void> {
+  try {
+    await once(socket, 'secureConnect', { signal });
+  } catch (error) {
+    if (socket.authorizationError) {
+      throw new FusionError(
+        Status.FAILED_PRECONDITION,
+        `the certificate of ${host} is not valid, which \`sslmode\` in DATABASE_URL requires (NODE_EXTRA_CA_CERTS names a ` +
+          `file with certificate authorities of your own): ${(error as Error).message}`,
+        { reason: 'DATABASE_CERTIFICATE', field: 'DATABASE_URL', cause: error },
+      );
+    }
+    throw error;
   }
 }
 

@@ -171,7 +171,10 @@ test('TLS is used as requested in the URL', () =>
   withClient(1, (_, { port }, url) =>
     withTls(port, 'S', async (secured) => {
       expect(await answerOver(url, secured, 'require')).toEqual([{ value: 1 }]);
-      expect(await answerOver(url, secured, 'verify-full')).toMatchObject({ code: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' });
+      expect(await answerOver(url, secured, 'verify-full')).toMatchObject({
+        reason: 'DATABASE_CERTIFICATE',
+        message: expect.stringContaining('unable to verify the first certificate'),
+      });
       expect(databaseUrlFault(`${url.href}&sslmode=maybe`)).toBe(
         'must have an sslmode that is one of disable, allow, prefer, require, verify-ca, verify-full',
       );

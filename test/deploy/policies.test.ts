@@ -31,8 +31,8 @@ function selects({ matchLabels = {}, matchExpressions = [] }: Manifest, labels: 
   return (
     Object.entries(matchLabels).every(([key, value]) => labels[key] === value) &&
     (matchExpressions as Manifest[]).every(({ key, operator, values }) => {
-      expect(operator).toBe('NotIn');
-      return !values.includes(labels[key]);
+      expect(['In', 'NotIn']).toContain(operator);
+      return values.includes(labels[key]) === (operator === 'In');
     })
   );
 }
@@ -58,6 +58,15 @@ whereRendered('who reaches whom', () => {
   test('callers that have to', () => {
     expect(wanted.length).toBeGreaterThan(30);
     expect(wanted.filter((edge) => !may(...edge))).toEqual([]);
+  });
+
+  test('a database in the cluster is open to gateways and the backup', () => {
+    const { spec } = policies.find(({ metadata }) => metadata.name === 'postgres')!;
+    const callers = ['gateway', 'database-backup', ...stageNames];
+    expect(callers.filter((name) => permits(spec.ingress, 'from', { 'app.kubernetes.io/name': name }, 5432))).toEqual([
+      'gateway',
+      'database-backup',
+    ]);
   });
 
   test('and no others', () => {

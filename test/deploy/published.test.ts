@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { parse } from 'yaml';
+import { maxPictureRequestBytes } from '../../gateway/api/max-request-bytes.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfEachTest } from '../../services/kit/testing/test-scope.ts';
@@ -38,6 +39,13 @@ whereRendered('what others reach and read', () => {
     ]);
   });
 
+  test('ingresses admit the largest request', () => {
+    const sizes = example
+      .filter(({ kind }) => kind === 'Ingress')
+      .map(({ metadata }) => metadata.annotations?.['nginx.ingress.kubernetes.io/proxy-body-size']);
+    expect(sizes).toEqual(Array(2).fill(`${Math.ceil(maxPictureRequestBytes / 2 ** 20)}m`));
+  });
+
   test('what the operator scrapes gets the same labels', () => {
     const [{ port, relabelings }] = only(published, 'PodMonitor').spec.podMetricsEndpoints;
     expect(port).toBe('metrics');
@@ -62,6 +70,25 @@ whereRendered('what others reach and read', () => {
     expect(spec.volumes.map(({ name }: Manifest) => name)).toEqual(volumeMounts.map(({ name }: Manifest) => name));
     const claims = example.filter(({ kind }) => kind === 'PersistentVolumeClaim').map(({ metadata }) => metadata.name);
     expect(claims).toContain(spec.volumes[0].persistentVolumeClaim.claimName);
+  });
+
+  test('the backup passes the database on without showing its password', async () => {
+    const folder = temporaryFolder(scope);
+    await writeFile(join(folder, 'url'), 'postgres://me%40x:a%2Fb%25\\%5Cc@db:5432/video?sslmode=verify-full');
+    const programs = {
+      pg_dump: 'printf "%s " "$1" "$PGPASSWORD" >"$(echo "$3" | cut -d= -f2)"',
+      pg_restore: ':',
+    };
+    for (const [name, body] of Object.entries(programs)) {
+      await writeFile(join(folder, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
+    }
+    const [command, flags, script] = only(example, 'CronJob').spec.jobTemplate.spec.template.spec.containers[0].command;
+    const here = script.replace('/secrets/database/url', join(folder, 'url')).replaceAll('/backups', folder);
+    execFileSync(command, [flags, here], { env: { PATH: `${folder}:${process.env.PATH}` } });
+    const [dump] = (await readdir(folder)).filter((name) => /^fusionframes-.*Z\.dump$/.test(name));
+    expect(await readFile(join(folder, dump!), 'utf8')).toBe(
+      '--dbname=postgres://me%40x@db:5432/video?sslmode=verify-full a/b%\\\\c ',
+    );
   });
 
   test('a release renders manifests that name its image', async () => {

@@ -8,7 +8,7 @@ import { packageRoot } from '../../services/kit/package-root.ts';
 export interface Manifest {
   apiVersion: string;
   kind: string;
-  metadata: { name: string; namespace?: string; labels?: Record<string, string> };
+  metadata: { name: string; namespace?: string; labels?: Record<string, string>; annotations?: Record<string, string> };
   // biome-ignore lint/suspicious/noExplicitAny: its shape depends on its kind.
   [field: string]: any;
 }

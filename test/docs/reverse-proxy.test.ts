@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { parse, parseAllDocuments } from 'yaml';
+import { maxPictureRequestBytes } from '../../gateway/api/max-request-bytes.ts';
 import { stopTestServer } from '../../gateway/testing/data.ts';
 import { withHttp } from '../../gateway/testing/http.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
@@ -53,6 +54,7 @@ const ingress = parse(`apiVersion:${snippet('yaml\napiVersion:')}`) as Manifest 
 /** What ingress-nginx makes of the Ingress: of its annotations, and in every location. */
 function asNginx({ metadata: { annotations }, spec }: typeof ingress): string {
   const directives: Record<string, (value: string) => string> = {
+    'proxy-body-size': (value) => `client_max_body_size ${value};`,
     'proxy-buffering': (value) => `proxy_buffering ${value};`,
     'proxy-read-timeout': (value) => `proxy_read_timeout ${value}s;`,
   };
@@ -64,7 +66,6 @@ function asNginx({ metadata: { annotations }, spec }: typeof ingress): string {
     server {
       listen ${nginx.port};
       location ${path} {
-        client_max_body_size 1m;
         proxy_set_header Host $http_host;
         proxy_set_header Upgrade $http_upgrade;
         proxy_set_header Connection $connection_upgrade;
@@ -123,6 +124,15 @@ describe.each(Object.entries(proxies))('the snippet for %s', (name, proxy) => {
               expect(created.status).toBe(200);
               const { id } = (await created.json()) as { id: string };
               expect(await (await fetch(`${base}/v1/videos/${id}/events`)).text()).toContain('"status":"completed"');
+              if (path === '') {
+                const picture = 'A'.repeat(maxPictureRequestBytes - 100);
+                const large = JSON.stringify({ prompt: 'a fox', input_reference: picture });
+                const refused = await fetch(`${base}/v1/videos`, { method: 'POST', headers, body: large });
+                expect([refused.status, await refused.text()]).toEqual([
+                  400,
+                  expect.stringContaining('input_reference'),
+                ]);
+              }
               const foreign = { ...headers, origin: 'http://elsewhere.example' };
               expect((await fetch(`${base}/v1/videos`, { method: 'POST', headers: foreign, body })).status).toBe(403);
             }
