@@ -108,7 +108,7 @@ test('serve offers several presets as models of one gateway, and the first with 
     await writeFile(join(folder, 'walk', name), await plainPicture(colour));
   }
   const between = await generate('between.mp4', ...continuing, '--keyframes', join(folder, 'walk'));
-  expect([between.frames.length, JSON.parse(between.result.stdout).givenKeyframes]).toEqual([5, 2]);
+  expect(between.frames).toHaveLength(5);
   const unmoved = await callCli(['generate', 'x', '--address', address, '--model', 'tiny', '--motion', 'low']);
   expect(unmoved.stderr).toContain('`--motion` must be absent: tiny does not have this option (got "low")');
   const unknown = await callCli(['generate', 'x', '--address', address, '--model', 'nano']);
