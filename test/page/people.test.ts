@@ -51,6 +51,7 @@ browserTest('everything can be done by keyboard alone', () =>
       'a large yellow star bouncing on a teal background',
       'a small blue triangle moving up and right on a beige background',
       'First frame',
+      'Keyframes',
       'medium',
       'Seed',
       'Make video',
