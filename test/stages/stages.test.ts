@@ -329,6 +329,7 @@ describe('interpolation', () => {
     ['an unknown pass', noise([2, 4, 8, 8]), { pass: 2 }, 'parameters.pass'],
     ['a priority beyond the limits', noise([2, 4, 8, 8]), { priority: -101 }, 'parameters.priority'],
     ['an interval below 0', noise([2, 4, 8, 8]), { checkpointSeconds: -1 }, 'parameters.checkpoint_seconds'],
+    ['noise that the network is not told of', noise([2, 4, 8, 8]), { perturbation: 1 }, 'parameters.perturbation'],
   ])('%s is refused, naming the field', async (_, latents, parameters, field) => {
     await expect(interpolate(latents, parameters)).rejects.toMatchObject({ code: Status.INVALID_ARGUMENT, field });
   });

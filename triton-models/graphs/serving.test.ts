@@ -99,14 +99,21 @@ describe('conditioning per video equals conditioning per frame', () => {
   });
 
   test('interpolation, two videos', async () => {
-    const config = parseUNetConfig('constructor', await constructorOf('interpolation-unet-a'));
+    const given = await constructorOf('interpolation-unet-a');
+    const config = parseUNetConfig('constructor', { ...given, perturbation_input: true });
     const [groups, dim] = [4, config.context_dim];
     const weights = await randomWeights(folder, (g) => interpolationUNet(g, config));
     const latents = noise([2, groups, 20, 8, 4], 1);
     const served = await run(
       (g) => interpolationUNet(g, config),
       weights,
-      (session) => session.run({ latents, timestep: floats([2, 1], [980, 420]), skip: integers([2, 1], [3, 1]) }),
+      (session) =>
+        session.run({
+          latents,
+          timestep: floats([2, 1], [980, 420]),
+          skip: integers([2, 1], [3, 1]),
+          perturbation: floats([2, 1], [0, 120]),
+        }),
     );
 
     const nullEmbedding = new Float32Array(
@@ -125,6 +132,7 @@ describe('conditioning per video equals conditioning per frame', () => {
           x: tensor('float32', [2 * groups, 20, 8, 4], latents.data),
           time: integers([2 * groups], repeated([980, 420])),
           skip_frames: integers([2 * groups], repeated([3, 1])),
+          perturbation: integers([2 * groups], repeated([0, 120])),
           context: tensor('float32', [2 * groups, 2, dim], context),
           context_mask: booleans([2 * groups, 2], new Array(2 * groups).fill([1, 0]).flat()),
         }),
@@ -194,13 +202,15 @@ describe('an item has the same bits in whatever batch, on however many threads',
   });
 
   test('interpolation', async () => {
-    const config = parseUNetConfig('constructor', await constructorOf('interpolation-unet-a'));
+    const given = await constructorOf('interpolation-unet-a');
+    const config = parseUNetConfig('constructor', { ...given, perturbation_input: true });
     await expectSameBits(
       (g) => interpolationUNet(g, config),
       (seed) => ({
         latents: noise([1, 5, 20, 8, 4], seed),
         timestep: floats([1, 1], [37 * seed + 11]),
         skip: integers([1, 1], [3]),
+        perturbation: floats([1, 1], [60 * seed]),
       }),
     );
   });
