@@ -41,8 +41,9 @@ interface Proxy {
 const nginx: Omit<Proxy, 'documented' | 'paths'> = {
   port: 8088,
   version: ['nginx', '-v'],
+  // Bodies stay in memory: run by root, nginx's worker is another user, who may not write into the folder.
   wrap: (documented, folder) =>
-    `daemon off; worker_processes 1; pid ${folder}/pid; error_log ${folder}/log;\nevents {}\nhttp { access_log off;\n` +
+    `daemon off; worker_processes 1; pid ${folder}/pid; error_log ${folder}/log;\nevents {}\nhttp { access_log off; client_body_buffer_size 32m;\n` +
     `${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`).join(' ')}\n${documented}}`,
   command: (file, folder) => ['nginx', '-p', folder, '-c', file],
 };
