@@ -1,5 +1,6 @@
 import { frameCount, type Preset } from '../../services/pipeline/preset.ts';
 import { type SequencedStage, stageSequence } from '../../services/pipeline/stage-sequence.ts';
+import { promptsOfThings } from '../../services/pipeline/things.ts';
 import type { JobSettings } from '../../services/pipeline/video-options.ts';
 
 /** The settings that determine a video's stages. */
@@ -12,7 +13,23 @@ export type WorkSettings = LengthSettings &
     interpolation: Pick<JobSettings['interpolation'], 'steps'>;
     /** See `Job.keptStages`. Default: 0. */
     keptStages?: number;
+    /** Of a video whose things may be sampled one by one. */
+    prompt?: string;
   };
+
+/** What determines the work of a job. */
+export function workSettings({
+  settings,
+  picture,
+  keptStages,
+}: {
+  settings: JobSettings;
+  picture: unknown;
+  keptStages: number;
+}): WorkSettings {
+  // In a picture, the things already have their places.
+  return { ...settings, keptStages, prompt: picture ? '' : settings.prompt };
+}
 
 /** The stages of a video with these settings, see {@link stageSequence}. */
 export function stagesOf({ frameRate, givenKeyframes }: LengthSettings, preset: Preset): SequencedStage[] {
@@ -26,13 +43,15 @@ export function framesOf({ frameRate, givenKeyframes }: LengthSettings, preset: 
 
 /**
  * Number of frames that each stage of a video processes, in pipeline order: a diffusion step processes every frame it
- * makes; the text encoder, the decoder and the encoder of given keyframes process each frame once.
+ * makes, or every keyframe of each thing that is sampled alone; the text encoder, the decoder and the encoder of given keyframes process each frame once.
  */
 export function framesToProcess(settings: Omit<WorkSettings, 'width' | 'height'>, preset: Preset): number[] {
+  const things = promptsOfThings(settings.prompt ?? '', preset);
   return stagesOf(settings, preset).map(({ stage, frames }) => {
     const isGiven = stage === 'keyframes' && settings.givenKeyframes !== undefined;
     const steps = !isGiven && (stage === 'keyframes' || stage === 'interpolation') ? settings[stage].steps : 1;
-    return Math.max(1, steps * frames);
+    const times = stage === 'keyframes' && !isGiven ? Math.max(1, things.length) : 1;
+    return Math.max(1, times * steps * frames);
   });
 }
 

@@ -23,7 +23,8 @@ export function generateKeyframes(
 ): Promise<Tensor<'float32'>> {
   const shape = [frames, latentChannels, request.height / latentScale, request.width / latentScale];
   const open = (bounded: AbortSignal) => stage.client.generateKeyframes(request, { signal: bounded });
-  return receiveLatents(stage, watchedStream(stage, open, signal), shape, listener);
+  const sampled = Math.max(1, request.things.length);
+  return receiveLatents(stage, watchedStream(stage, open, signal), shape, listener, sampled);
 }
 
 /** Encodes pictures, uint8 [pictures, height, width, 3]; returns their latents, float32 [pictures, 4, height / 8, width / 8]. */

@@ -71,16 +71,21 @@ export interface DenoisingListener {
   onCheckpoint?(checkpoint: Checkpoint): void;
 }
 
-/** Reads a diffusion stage's stream to its latents, float32 of `shape`. */
+/**
+ * Reads a diffusion stage's stream to its latents, float32 of `shape`.
+ *
+ * @param sampled how many latents of this shape the stage samples to make them, which its checkpoints hold
+ */
 export async function receiveLatents(
   stage: AnyStage,
   responses: AsyncIterable<DenoisingResponse>,
   shape: readonly number[],
   { onProgress, onPreview, onCheckpoint }: DenoisingListener,
+  sampled = 1,
 ): Promise<Tensor<'float32'>> {
   const receiver = new TensorReceiver(stage, 'float32', shape);
   const previewReceiver = new TensorReceiver(stage, 'float32', shape);
-  const checkpoints = new CheckpointAssembler(maxCheckpointArrays * byteSize('float32', shape));
+  const checkpoints = new CheckpointAssembler(maxCheckpointArrays * sampled * byteSize('float32', shape));
   let latents: Tensor<'float32'> | undefined;
   for await (const { event } of responses) {
     if (event?.$case === 'latents') {

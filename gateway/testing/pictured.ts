@@ -8,7 +8,7 @@ export const pictured: Preset = {
   firstFrame: loadPreset('kandinsky-video-1.1').firstFrame!,
 };
 
-const { firstFrame: _, ...withoutPictures } = loadPreset('nano');
+const { firstFrame: _, things: __, ...withoutPictures } = loadPreset('nano');
 
 /** Nano, if it took no pictures. */
 export const textOnly: Preset = { ...withoutPictures, name: 'text-only' };

@@ -1,17 +1,17 @@
 import { type DecodeRequest, DecoderServiceDefinition } from '../../proto/gen/fusionframes/v1/decoder.ts';
 import { service } from '../kit/serve.ts';
 import { BackendTime } from '../kit/telemetry/backend-time.ts';
-import { type DecoderRequest, decoderItems, decoderRequests } from '../pipeline/decoder-requests.ts';
+import { type DecoderRequest, decoderRequests } from '../pipeline/decoder-requests.ts';
 import { notFinite } from '../pipeline/finite.ts';
 import { handOver } from '../pipeline/hand-over.ts';
 import { checkLatentSize, maxLatentBytes } from '../pipeline/latents.ts';
 import type { TensorsOf } from '../pipeline/networks/network-interface.ts';
-import { networkInterfaces } from '../pipeline/networks/preset-networks.ts';
-import { modelNames, type Preset } from '../pipeline/preset.ts';
+import type { networkInterfaces } from '../pipeline/networks/preset-networks.ts';
+import type { Preset } from '../pipeline/preset.ts';
 import { checkPriority } from '../pipeline/priority.ts';
 import { elementCount, type Tensor, tensor } from '../pipeline/tensor.ts';
 import { maxChunkMessageBytes, TensorAssembler, toChunks } from '../pipeline/tensor-chunks.ts';
-import { expectNetwork } from '../triton/expected-model.ts';
+import { frameDecoder } from '../triton/frame-decoder.ts';
 import { queueLevels } from '../triton/queue-level.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
 
@@ -19,7 +19,7 @@ import type { Stage, StageContext } from '../triton/stage.ts';
 export const decoderStage: Stage = {
   name: 'decoder',
   settings: {},
-  expectedModels: (preset) => [expectedModel(preset)],
+  expectedModels: (preset) => [frameDecoder(preset)],
   maxRequestBytes: () => maxChunkMessageBytes,
   prepare: () => (context) =>
     service(DecoderServiceDefinition, {
@@ -46,10 +46,6 @@ export const decoderStage: Stage = {
       },
     }),
 };
-
-function expectedModel(preset: Preset) {
-  return expectNetwork(modelNames.decoder, decoderItems(preset), networkInterfaces.decoder(preset));
-}
 
 interface DecoderTask {
   latents: Tensor<'float32'>;
@@ -95,7 +91,7 @@ async function* decodeBatches(
 ): AsyncGenerator<Batch> {
   const [total = 0, ...frameShape] = latents.shape;
   const frameLength = elementCount(frameShape);
-  const model = expectedModel(preset);
+  const model = frameDecoder(preset);
   const requests = decoderRequests(preset, total).values();
   const nextLevel = queueLevels(priority);
   const stop = new AbortController();

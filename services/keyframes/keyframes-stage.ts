@@ -13,9 +13,11 @@ import { maxChunkMessageBytes, toChunks } from '../pipeline/tensor-chunks.ts';
 import { maxTextBytes } from '../pipeline/text-context.ts';
 import { traceSteps } from '../pipeline/trace-steps.ts';
 import type { ExpectedModel } from '../triton/expected-model.ts';
+import { frameDecoder } from '../triton/frame-decoder.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
 import { continueFirstFrame, leadingSteps } from './continue-first-frame.ts';
 import { denoiseKeyframes, type KeyframesRun, keyframesModel, type Steps } from './denoise-keyframes.ts';
+import { denoiseThings, joinThings } from './denoise-things.ts';
 import { describeEncoder, encodeKeyframes, encoderOf } from './encode-keyframes.ts';
 import { firstFrameModels } from './first-frame.ts';
 import { inpaintKeyframes } from './inpaint-keyframes.ts';
@@ -33,7 +35,7 @@ export const keyframesStage: Stage = {
         const task = readTask(request, context.preset);
         await context.model.confirm(request.model, signal);
         const backendTime = new BackendTime();
-        let latents = new Float32Array();
+        let latents: Float32Array = new Float32Array();
         const checkpoints = await openCheckpoints(context, task, signal);
         const { from } = checkpoints;
         const done = from?.step ?? 0;
@@ -44,18 +46,20 @@ export const keyframesStage: Stage = {
           const { step, total } = state;
           yield { event: { $case: 'progress' as const, value: { step, total } } };
           if (step === previewStep) {
-            for (const chunk of toChunks(tensor('float32', task.latentShape, state.denoised))) {
+            const estimate = await finish(run, state.denoised);
+            for (const chunk of toChunks(tensor('float32', task.latentShape, estimate))) {
               yield { event: { $case: 'preview' as const, value: chunk } };
             }
           }
           for await (const value of checkpoints.after(state)) {
             yield { event: { $case: 'checkpoint' as const, value } };
           }
-          latents = state.latents as Float32Array<ArrayBuffer>;
+          latents = state.latents;
         }
+        const keyframes = tensor('float32', task.latentShape, await finish(run, latents));
         await context.model.confirm(request.model, signal);
         backendTime.note('keyframes');
-        for (const chunk of toChunks(handOver('keyframes', tensor('float32', task.latentShape, latents)))) {
+        for (const chunk of toChunks(handOver('keyframes', keyframes))) {
           yield { event: { $case: 'latents' as const, value: chunk } };
         }
       },
@@ -67,12 +71,13 @@ export const keyframesStage: Stage = {
     }),
 };
 
-/** Enough for two contexts of the longest prompts, a checkpoint and a picture, or for a piece of given keyframes. */
+/** Enough for contexts of the longest prompts, a checkpoint and a picture, or for a piece of given keyframes. */
 function maxRequestBytes(preset: Preset): number {
   const { textEncoder, keyframes } = preset;
   const { width, height } = preset.frameSize.maximum;
   const pictureBytes = preset.firstFrame ? 3 * width * height : 0;
-  const textBytes = 2 * maxTextBytes(textEncoder.maxTokens, keyframes.network);
+  const texts = 2 + (preset.things?.most ?? 0);
+  const textBytes = texts * maxTextBytes(textEncoder.maxTokens, keyframes.network);
   return Math.max(maxChunkMessageBytes, textBytes + pictureBytes + maxCheckpointBytes(preset) + (64 << 10));
 }
 
@@ -81,7 +86,7 @@ function modelsOf(preset: Preset): ExpectedModel[] {
     case 'conditioned':
       return Object.values(firstFrameModels(preset)!);
     case 'inpainted':
-      return [keyframesModel(preset), encoderOf(preset)];
+      return [keyframesModel(preset), encoderOf(preset), ...(preset.things ? [frameDecoder(preset)] : [])];
     case undefined:
       return [keyframesModel(preset)];
   }
@@ -95,19 +100,30 @@ function denoise(run: KeyframesRun): Steps {
     case 'inpainted':
       return inpaintKeyframes(run, firstFrame.picture);
     case undefined:
-      return denoiseKeyframes(run);
+      return run.task.things.length > 0 ? denoiseThings(run) : denoiseKeyframes(run);
   }
 }
 
+/** The keyframes [keyframes, 4, h, w] of what was sampled. */
+async function finish(run: KeyframesRun, latents: Float32Array): Promise<Float32Array<ArrayBuffer>> {
+  return run.task.things.length > 0 ? joinThings(run, latents) : (latents as Float32Array<ArrayBuffer>);
+}
+
 function openCheckpoints({ model }: StageContext, task: KeyframesTask, signal: AbortSignal) {
-  const { prompt, negativePrompt, latentShape, seed, sampling, firstFrame } = task;
+  const { prompt, negativePrompt, things, latentShape, seed, sampling, firstFrame } = task;
   const { picture, ...continued } = firstFrame ?? {};
-  const texts = negativePrompt ? [prompt, negativePrompt] : [prompt];
+  const texts = [prompt, ...(negativePrompt ? [negativePrompt] : []), ...things];
   return Checkpoints.open({
     seconds: task.checkpointSeconds,
     given: task.checkpoint,
     inputs: [
-      JSON.stringify([latentShape, String(seed), sampling, ...(firstFrame ? [continued] : [])]),
+      JSON.stringify([
+        latentShape,
+        String(seed),
+        sampling,
+        ...(firstFrame ? [continued] : []),
+        ...(things.length > 0 ? [things.length] : []),
+      ]),
       ...(picture ? [tensorBytes(picture)] : []),
       ...texts.flatMap(({ context, contextMask }) => [tensorBytes(context), tensorBytes(contextMask)]),
     ],

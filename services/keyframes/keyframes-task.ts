@@ -17,6 +17,8 @@ export interface KeyframesTask {
   prompt: TextContext;
   /** If absent, guidance uses the null embedding. */
   negativePrompt: TextContext | undefined;
+  /** A text for each thing that is sampled alone, instead of the prompt; empty: the prompt is sampled. */
+  things: TextContext[];
   /** [keyframes, 4, height / 8, width / 8] */
   latentShape: readonly number[];
   seed: bigint;
@@ -56,12 +58,16 @@ export function readTask(request: GenerateKeyframesRequest, preset: Preset): Key
   const contextSize = preset.keyframes.network.context_dim;
   const prompt = readText('prompt', request.prompt, contextSize);
   const negativePrompt = request.negativePrompt && readText('negative_prompt', request.negativePrompt, contextSize);
-  if (negativePrompt && negativePrompt.context.shape[0] !== prompt.context.shape[0]) {
-    throw invalidField(
-      'negative_prompt.context',
-      `${negativePrompt.context.shape[0]} tokens`,
-      `${prompt.context.shape[0]} tokens, as many as the prompt`,
-    );
+  if (negativePrompt) {
+    checkTokens('negative_prompt', negativePrompt, prompt);
+  }
+  const firstFrame = readFirstFrame(request, preset);
+  const things = readThings(request, preset);
+  for (const [index, thing] of things.entries()) {
+    checkTokens(`things[${index}]`, thing, prompt);
+  }
+  if (things.length > 0 && firstFrame) {
+    throw invalidField('things', things.length, 'absent with a first frame, which shows where the things are');
   }
   if (request.width % latentScale !== 0 || request.height % latentScale !== 0) {
     throw invalidField('size', `${request.width}x${request.height}`, `multiples of ${latentScale}`);
@@ -76,6 +82,7 @@ export function readTask(request: GenerateKeyframesRequest, preset: Preset): Key
   return {
     prompt,
     negativePrompt,
+    things,
     latentShape,
     seed: request.seed,
     sampling: resolveSampling('keyframes', request.sampling, preset, ['sampling']),
@@ -83,8 +90,23 @@ export function readTask(request: GenerateKeyframesRequest, preset: Preset): Key
     priority: checkPriority(request.priority),
     checkpointSeconds: checkCheckpointSeconds(request.checkpointSeconds),
     checkpoint: readCheckpoint(request, preset),
-    firstFrame: readFirstFrame(request, preset),
+    firstFrame,
   };
+}
+
+function checkTokens(field: string, { context }: TextContext, prompt: TextContext): void {
+  const [given, wanted] = [context.shape[0], prompt.context.shape[0]];
+  if (given !== wanted) {
+    throw invalidField(`${field}.context`, `${given} tokens`, `${wanted} tokens, as many as the prompt`);
+  }
+}
+
+function readThings({ things }: GenerateKeyframesRequest, preset: Preset): TextContext[] {
+  const most = preset.things?.most ?? 0;
+  if (things.length > 0 && (things.length < 2 || things.length > most)) {
+    throw invalidField('things', things.length, most === 0 ? `absent for ${preset.name}` : `2 to ${most}`);
+  }
+  return things.map((thing, index) => readText(`things[${index}]`, thing, preset.keyframes.network.context_dim));
 }
 
 function readFirstFrame(request: GenerateKeyframesRequest, preset: Preset): KeyframesTask['firstFrame'] {
@@ -108,7 +130,8 @@ function readFirstFrame(request: GenerateKeyframesRequest, preset: Preset): Keyf
 
 /** Size of the largest checkpoint. A first frame of twice the size is as large as four keyframes. */
 export function maxCheckpointBytes(preset: Preset): number {
-  return maxCheckpointArrays * maxLatentBytes(preset, Math.max(preset.keyframes.frames, firstFrameScale ** 2));
+  const frames = preset.keyframes.frames * (preset.things?.most ?? 1);
+  return maxCheckpointArrays * maxLatentBytes(preset, Math.max(frames, firstFrameScale ** 2));
 }
 
 function readCheckpoint({ checkpoint }: GenerateKeyframesRequest, preset: Preset): Checkpoint | undefined {

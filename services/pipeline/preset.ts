@@ -151,6 +151,29 @@ const firstFrame = z.preprocess(
   z.discriminatedUnion('kind', [conditionedFirstFrame, inpaintedFirstFrame]),
 );
 
+const pattern = z.string().refine((source) => {
+  try {
+    return new RegExp(source, 'iu') instanceof RegExp;
+  } catch {
+    return false;
+  }
+}, 'a regular expression');
+
+/**
+ * How prompts with several things are made by a network that only knows single ones well: each thing is sampled alone, and
+ * its keyframes are decoded, made smaller, placed beside the others' and encoded again.
+ */
+const things = z.strictObject({
+  /** Maximum number; a prompt with more is sampled as it is. */
+  most: z.int().min(2).max(8),
+  /** Matches what stands between two things. */
+  between: pattern,
+  /** Matches the background, which all things share; a prompt without it is sampled as it is. */
+  background: pattern,
+  /** Size of a thing among others, as a factor. */
+  scale: z.number().positive().max(1),
+});
+
 function withKind(given: unknown, kind: string): unknown {
   return typeof given === 'object' && given !== null && !('kind' in given) ? { ...given, kind } : given;
 }
@@ -201,6 +224,8 @@ const presetSchema = z
     }),
     /** Of a preset whose keyframes can continue a picture. */
     firstFrame: firstFrame.optional(),
+    /** Of a preset that samples several things one by one. */
+    things: things.optional(),
     interpolation: diffusion.extend({
       network: interpolationNetwork,
       /** Skip value of each pass. */

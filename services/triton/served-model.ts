@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../kit/errors.ts';
-import { firstFrameModelNamesOf, type Preset } from '../pipeline/preset.ts';
+import { firstFrameModelNamesOf, modelNames, type Preset } from '../pipeline/preset.ts';
 import { type StageName, stages } from '../pipeline/stages.ts';
 import { modelContent } from './model-content.ts';
 import type { TritonClient } from './triton-client.ts';
@@ -21,9 +21,16 @@ export class ServedModel {
   constructor(triton: TritonClient, stage: StageName, preset: Preset) {
     this.#triton = triton;
     this.#stage = stage;
-    const continues = stage === 'keyframes' && preset.firstFrame !== undefined;
-    this.#models = [stages[stage].model, ...(continues ? Object.values(firstFrameModelNamesOf(preset)) : [])];
-    this.#settings = JSON.stringify(continues ? [preset.keyframes, preset.firstFrame] : preset[stages[stage].preset]);
+    const { keyframes, firstFrame, things } = preset;
+    const continues = stage === 'keyframes' && firstFrame !== undefined;
+    this.#models = [
+      stages[stage].model,
+      ...(continues ? Object.values(firstFrameModelNamesOf(preset)) : []),
+      ...(continues && things ? [modelNames.decoder] : []),
+    ];
+    this.#settings = JSON.stringify(
+      continues ? [keyframes, firstFrame, ...(things ? [things] : [])] : preset[stages[stage].preset],
+    );
   }
 
   /**

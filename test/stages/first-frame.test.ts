@@ -40,6 +40,10 @@ const text = {
   context: toWireTensor(tensor('float32', [3, 16], normalNoise({ seed: 1n, purpose: 99, draw: 0 }, 0, 48))),
   contextMask: toWireTensor(tensor('bool', [3], Uint8Array.of(1, 1, 0))),
 };
+const otherText = {
+  ...text,
+  context: toWireTensor(tensor('float32', [3, 16], normalNoise({ seed: 2n, purpose: 99, draw: 0 }, 0, 48))),
+};
 const picture = (height = 64, width = 64) => {
   const pixels = Uint8Array.from({ length: height * width * 3 }, (_, i) => (i * 7) % 256);
   return toWireTensor(tensor('uint8', [height, width, 3], pixels));
@@ -168,7 +172,8 @@ describe('a network that reads no first frame', () => {
   let plain: typeof keyframes;
   beforeAll(async () => {
     const preset = loadPreset(tinyPreset);
-    const tiny = await startBackend({ ...preset, firstFrame: { kind: 'inpainted' } });
+    const things = { most: 2, between: ' and ', background: 'on .*', scale: 0.5 };
+    const tiny = await startBackend({ ...preset, firstFrame: { kind: 'inpainted' }, things });
     scope.defer(() => tiny.stop());
     const start = async (served: Preset) => {
       const connection = connect(KeyframesServiceDefinition, await tiny.start(keyframesStage, served));
@@ -212,6 +217,39 @@ describe('a network that reads no first frame', () => {
     );
     const small = FirstFrame.fromPartial({ picture: picture(64, 32) });
     await expect(continued({ firstFrame: small })).rejects.toThrow('`first_frame.picture` must be [64, 64, 3]');
+  });
+
+  test('samples things one by one, whatever the prompt; any step can be resumed', async () => {
+    const sampling = { steps: 3, sampler: Sampler.SAMPLER_UNIPC };
+    const together = (changes: Partial<GenerateKeyframesRequest> = {}) =>
+      generate({ sampling, things: [text, otherText], ...changes }, inpainted);
+    const whole = await together({ previewStep: 1, checkpointSeconds: 1e-9 });
+    expect(whole.steps).toEqual(['1/3', 'preview', '2/3', '3/3']);
+    expect(whole.shape).toEqual([4, 4, 8, 8]);
+    expect(whole.checkpoints).toHaveLength(2);
+    for (const checkpoint of whole.checkpoints) {
+      expect((await together({ checkpoint })).bytes).toBe(whole.bytes);
+    }
+    expect((await together({ prompt: otherText })).bytes).toBe(whole.bytes);
+    expect((await together({ things: [otherText, text] })).bytes).not.toBe(whole.bytes);
+  });
+
+  test('refuses things that it cannot sample', async () => {
+    const withThings = (things: (typeof text)[], changes = {}, stage = inpainted) =>
+      generate({ things, ...changes }, stage);
+    await expect(withThings([text])).rejects.toThrow('`things` must be 2 to 2 (got 1)');
+    await expect(withThings([text, text], {}, plain)).rejects.toThrow('`things` must be absent for tiny');
+    const firstFrame = FirstFrame.fromPartial({ picture: picture() });
+    await expect(withThings([text, text], { firstFrame })).rejects.toThrow(
+      '`things` must be absent with a first frame',
+    );
+    const long = {
+      context: toWireTensor(tensor('float32', [4, 16], new Float32Array(64))),
+      contextMask: toWireTensor(tensor('bool', [4], new Uint8Array(4))),
+    };
+    await expect(withThings([text, long])).rejects.toThrow(
+      '`things[1].context` must be 3 tokens, as many as the prompt',
+    );
   });
 });
 

@@ -20,8 +20,8 @@ import { presetSources } from '../../triton-models/sources/preset-sources.ts';
  */
 export async function tinyPublishedPreset(folder: string): Promise<Preset> {
   await Promise.all(['presets', 'sources'].map((name) => mkdir(join(folder, name))));
-  // Kandinsky Video 1.0 takes no pictures.
-  const { folder: _folder, firstFrame: _firstFrame, ...nano } = smallNano();
+  // Kandinsky Video 1.0 takes no pictures, and prompts as they are.
+  const { folder: _folder, firstFrame: _firstFrame, things: _things, ...nano } = smallNano();
   const weights = { textEncoder: 't5', keyframes: 'key', interpolation: 'between', decoder: 'movq' };
   const inFolder = (name: string) => join('..', 'weights', 'tiny', name);
   const preset = {

@@ -35,7 +35,7 @@ let preset: Preset;
 /** A repository without checkpoints, built before the first test. */
 const builtFolder = join(temporaryFolder(scope), 'repository');
 beforeAll(async () => {
-  const { firstFrame: _, ...nano } = smallNano();
+  const { firstFrame: _, things: __, ...nano } = smallNano();
   const weights = { ...nano.weights, textEncoder: 't5', keyframes: 'key', interpolation: 'between', decoder: 'movq' };
   preset = { ...nano, folder, weights };
   await build();

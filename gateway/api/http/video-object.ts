@@ -7,7 +7,7 @@ import { isFinished, type Job, type JobFailure } from '../../jobs/job.ts';
 import { filesOf } from '../../jobs/job-files.ts';
 import type { QueuePlace } from '../../jobs/queue/queue-place.ts';
 import { stageSeconds, toMilliseconds, totalSeconds } from '../../jobs/stage-seconds.ts';
-import { framesOf, framesToProcess, type LengthSettings } from '../../jobs/video-work.ts';
+import { framesOf, framesToProcess, type LengthSettings, workSettings } from '../../jobs/video-work.ts';
 import type { Models } from '../../models/models.ts';
 import { seconds } from './formats.ts';
 import { mergedLoras } from './lora-fields.ts';
@@ -240,8 +240,9 @@ function progress(job: Job, preset: Preset): number {
   return Math.min(99, Math.floor(done(job, preset)));
 }
 
-function done({ settings, stages }: Job, preset: Preset): number {
-  const shares = framesToProcess(settings, preset);
+function done(job: Job, preset: Preset): number {
+  const { stages } = job;
+  const shares = framesToProcess(workSettings(job), preset);
   const all = shares.reduce((sum, share) => sum + share, 0);
   const finished = stages.reduce(
     (sum, { step, total }, index) => sum + (shares[index] ?? 0) * (step / Math.max(1, total)),

@@ -66,6 +66,9 @@ test('stage times grow with the steps, and what is done does not count', () => {
   const kept = { ...settings, keptStages: 1 };
   expect(times.secondsOf({ ...video, settings: kept })).toBeCloseTo(4);
   expect(videoWork(kept, preset)).toBeCloseTo((work * (1 + 15)) / (1 + 8 * 15 + 15), 3);
+  const pair = { ...settings, prompt: 'a ring growing and a star falling on a navy background' };
+  expect(times.secondsOf({ ...video, settings: pair })).toBeCloseTo(10 + 6);
+  expect(videoWork(pair, preset)).toBeCloseTo((work * (1 + 2 * 8 * 15 + 15)) / (1 + 8 * 15 + 15), 3);
   const half = [stages[0]!, { ...stages[1]!, step: 4, seconds: 6 }];
   expect(times.remaining({ ...video, stages: half })).toBeCloseTo(6 + 1 / 3 + 2 + 1 / 3);
 });

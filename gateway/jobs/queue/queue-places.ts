@@ -5,7 +5,7 @@ import { outsideRequest } from '../../database/patience.ts';
 import type { Models } from '../../models/models.ts';
 import type { Job } from '../job.ts';
 import { readKey, readQueue, readQueueWithin } from '../store/read-queue.ts';
-import { videoWork } from '../video-work.ts';
+import { videoWork, workSettings } from '../video-work.ts';
 import type { Pause } from './choose-pauses.ts';
 import { Forecast } from './forecast.ts';
 import type { QueuePlace } from './queue-place.ts';
@@ -114,7 +114,7 @@ function placeOf(job: Job, forecast: Forecast, models: Models): QueuePlace | und
   if (job.settingsFault !== undefined) {
     return undefined;
   }
-  const settings = { ...job.settings, keptStages: job.keptStages };
+  const settings = workSettings(job);
   if (job.state === 'running') {
     return { position: 0, startsAt: job.startedAt, readyAt: forecast.readyAt({ ...job, settings }) };
   }

@@ -1,5 +1,6 @@
 import type { ISql, PendingQuery, Row, Sql, TransactionSql } from 'postgres';
 import { frameRateNames } from '../../../services/pipeline/preset.ts';
+import { maxCharactersToSplit } from '../../../services/pipeline/things.ts';
 import { transact } from '../../database/transact.ts';
 import type { BudgetLeft, KeyInQueue, QueuedJob, QueueSnapshot, RunningJob } from '../queue/queue-snapshot.ts';
 import type { FinishedJob } from '../queue/stage-times.ts';
@@ -117,5 +118,7 @@ function workSettings(sql: ISql) {
     'keyframes', jsonb_build_object('steps', settings#>'{keyframes,steps}'),
     'interpolation', jsonb_build_object('steps', settings#>'{interpolation,steps}'), 'keptStages', kept_stages)
     || case when settings ? 'givenKeyframes'
-      then jsonb_build_object('givenKeyframes', settings->'givenKeyframes') else '{}' end`;
+      then jsonb_build_object('givenKeyframes', settings->'givenKeyframes') else '{}' end
+    || case when picture is null and length(settings->>'prompt') <= ${maxCharactersToSplit}
+      then jsonb_build_object('prompt', settings->'prompt') else '{}' end`;
 }

@@ -9,6 +9,7 @@ import { toWireSampling } from '../../../services/pipeline/sampling.ts';
 import { interpolationReadsPrompt } from '../../../services/pipeline/stage-sequence.ts';
 import { type Tensor, tensor } from '../../../services/pipeline/tensor.ts';
 import { fromWireTensor, toWireTensor } from '../../../services/pipeline/tensor-chunks.ts';
+import { promptsOfThings } from '../../../services/pipeline/things.ts';
 import { marked, type Watermark } from '../../media/watermark.ts';
 import { writeFrames } from '../../media/write-frames.ts';
 import type { Stages } from '../../stages/connect-stages.ts';
@@ -44,7 +45,10 @@ export interface VideoTools {
   signal: AbortSignal;
 }
 
-type Texts = Pick<EncodedTexts, 'prompt' | 'negativePrompt'>;
+type Texts = Pick<EncodedTexts, 'prompt' | 'negativePrompt'> & {
+  /** Of a prompt whose things are sampled one by one. */
+  things: TextEncoding[];
+};
 
 /**
  * Makes a video from a prompt, and from the picture that it begins with if the job has one, or from given keyframes: text
@@ -114,15 +118,25 @@ export async function makeVideo(
 
 type VideoJob = Pick<Job, 'settings' | 'picture' | 'priority'>;
 
-function encodePrompt({ settings, priority }: VideoJob, { stages, workflow, signal }: VideoTools) {
+function encodePrompt({ settings, picture, priority }: VideoJob, { preset, stages, workflow, signal }: VideoTools) {
+  // In a picture, the things already have their places.
+  const things = picture ? [] : promptsOfThings(settings.prompt, preset);
   return workflow.recorded<Texts & Partial<EncodedTexts>>({
     stage: 'text-encoder',
     key: 'text-encoder',
     total: 1,
-    request: [settings.prompt, settings.negativePrompt],
+    request: [settings.prompt, settings.negativePrompt, ...things],
     // It is quickly made, and its warnings are not part of it.
     isReusable: false,
-    run: ({ model }) => encodeTexts(stages['text-encoder'], { ...settings, priority, model }, signal),
+    async run({ model }) {
+      const encode = (prompt: string, negativePrompt: string) =>
+        encodeTexts(stages['text-encoder'], { prompt, negativePrompt, priority, model }, signal);
+      const [texts, ...alone] = await Promise.all([
+        encode(settings.prompt, settings.negativePrompt),
+        ...things.map((thing) => encode(thing, '')),
+      ]);
+      return { ...texts, things: alone.map(({ prompt }) => prompt) };
+    },
     save: textTensors,
     load: textsFrom,
     warnings: (result) => textWarnings(result as EncodedTexts),
@@ -151,7 +165,7 @@ function makeKeyframes(
     from: texts,
     isReusable: true,
     async run({ model, checkpointSeconds, from, ...listener }) {
-      const { prompt, negativePrompt } = await texts.load();
+      const { prompt, negativePrompt, things } = await texts.load();
       const sampling = toWireSampling('keyframes', settings.keyframes);
       const previewStep = previews ? Math.ceil(steps / 2) : 0;
       const checkpoint = from ? [...toPieces(from)] : [];
@@ -159,7 +173,7 @@ function makeKeyframes(
         ? { ...(continuation ?? FirstFrame.fromPartial({})), picture: toWireTensor(await readPicture(picture)) }
         : continuation;
       const request = {
-        ...{ prompt, negativePrompt, width, height, seed, sampling, previewStep, priority },
+        ...{ prompt, negativePrompt, things, width, height, seed, sampling, previewStep, priority },
         ...{ model, checkpointSeconds, checkpoint },
         firstFrame,
       };
@@ -199,12 +213,16 @@ const latentsFile = {
   load: (tensors: ReadonlyMap<string, Tensor>) => tensors.get('latents') as Tensor<'float32'>,
 };
 
-function textTensors({ prompt, negativePrompt }: Texts): Record<string, Tensor> {
+function textTensors({ prompt, negativePrompt, things }: Texts): Record<string, Tensor> {
   const tensors = (name: string, text: TextEncoding) => ({
     [`${name}.context`]: fromWireTensor(`${name}.context`, text.context, 'float32', 2),
     [`${name}.context_mask`]: fromWireTensor(`${name}.context_mask`, text.contextMask, 'bool', 1),
   });
-  return { ...tensors('prompt', prompt), ...(negativePrompt && tensors('negative_prompt', negativePrompt)) };
+  return {
+    ...tensors('prompt', prompt),
+    ...(negativePrompt && tensors('negative_prompt', negativePrompt)),
+    ...Object.assign({}, ...things.map((thing, index) => tensors(thingName(index), thing))),
+  };
 }
 
 function textsFrom(tensors: ReadonlyMap<string, Tensor>): Texts {
@@ -213,7 +231,16 @@ function textsFrom(tensors: ReadonlyMap<string, Tensor>): Texts {
     contextMask: toWireTensor(tensors.get(`${name}.context_mask`) as Tensor),
   });
   const isNegated = tensors.has('negative_prompt.context');
-  return { prompt: text('prompt'), negativePrompt: isNegated ? text('negative_prompt') : undefined };
+  const things: TextEncoding[] = [];
+  while (tensors.has(`${thingName(things.length)}.context`)) {
+    things.push(text(thingName(things.length)));
+  }
+  return { prompt: text('prompt'), negativePrompt: isNegated ? text('negative_prompt') : undefined, things };
+}
+
+/** Of a thing's tensors. */
+function thingName(index: number): string {
+  return `things.${index}`;
 }
 
 /** Counts a frame when the reader asks for the next one: only then has it been written. */

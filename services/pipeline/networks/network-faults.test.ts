@@ -145,6 +145,11 @@ test('a preset whose keyframes come from the prompt alone has no first frame', a
   await expect(loadWith('firstFrame', firstFrame)).rejects.toThrow('`firstFrame` must be absent');
 });
 
+test('things that are sampled one by one need the encoder of an inpainted first frame', async () => {
+  await expect(loadWith('firstFrame', undefined)).rejects.toThrow('`things` must be absent without a decoder of kind');
+  await expect(loadWith('things.between', '(')).rejects.toThrow('`things.between` must be a regular expression');
+});
+
 test('every fault is named at once', async () => {
   await expect(
     loadWith('decoder.network', { ...loadPreset('nano').decoder.network, z_channels: 8, ch_mult: [1] }),

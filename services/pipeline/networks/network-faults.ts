@@ -24,6 +24,7 @@ export function networkFaults(preset: CheckedPreset): NetworkFault[] {
     ...keyframesFaults(preset, keyframes.network),
     ...interpolationFaults(preset, interpolation.network),
     ...firstFrameFaults(preset),
+    ...thingsFaults(preset),
     ...samplingFaults('keyframes', keyframes),
     ...samplingFaults('interpolation', interpolation),
     ...sizeFaults('keyframes', preset, keyframes.network),
@@ -39,7 +40,8 @@ interface CheckedPreset {
   keyframes: { network: UNetConfig | KeyframeUNet11Config; frames: number } & Sampled;
   firstFrame?: { kind: 'conditioned'; network: MovqConfig } | { kind: 'inpainted' } | undefined;
   interpolation: { network: UNetConfig | InterpolationUNet11Config; skips: readonly number[] } & Sampled;
-  decoder: { network: MovqConfig };
+  things?: object | undefined;
+  decoder: { kind: 'image' | 'video'; network: MovqConfig };
   weights: { firstFrame?: string | undefined };
 }
 
@@ -101,6 +103,13 @@ function firstFrameFaults({ keyframes, firstFrame, weights }: CheckedPreset): Ne
       ? [{ field: 'firstFrame', must: 'of kind "conditioned", for a keyframe network of version 1.1', got: firstFrame }]
       : movqFaults('firstFrame', firstFrame.network)),
   ];
+}
+
+/** Things are placed in pictures, which takes a decoder of single pictures and the encoder of an inpainted first frame. */
+function thingsFaults({ firstFrame, things, decoder }: CheckedPreset): NetworkFault[] {
+  const must = 'absent without a decoder of kind "image" and a first frame of kind "inpainted"';
+  const fits = things === undefined || (decoder.kind === 'image' && firstFrame?.kind === 'inpainted');
+  return unless(fits, { field: 'things', must, got: things });
 }
 
 /** Steps at which nothing is left of the data: none may be computed from, and none can be on a schedule of its own. */
