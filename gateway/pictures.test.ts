@@ -37,11 +37,20 @@ function form(file: Buffer, others: object = {}): FormData {
   return data;
 }
 
-/** Runs `use` with a gateway for a preset without pictures and one with them; `seen` gets the pictures of the keyframes. */
-function withPictures(use: (http: TestHttp, seen: Tensor<'uint8'>[]) => Promise<void>): Promise<void> {
+/**
+ * Runs `use` with a gateway for a preset without pictures and one with them; `seen` gets the pictures of the keyframes, `things`
+ * the number of things in each call.
+ */
+function withPictures(
+  use: (http: TestHttp, seen: Tensor<'uint8'>[], things: number[]) => Promise<void>,
+): Promise<void> {
   const seen: Tensor<'uint8'>[] = [];
-  const hooks = { picture: (picture: Tensor<'uint8'>) => void seen.push(picture) };
-  return withHttp((http) => use(http, seen), { presets: [textOnly, pictured], hooks });
+  const things: number[] = [];
+  const hooks = {
+    picture: (picture: Tensor<'uint8'>) => void seen.push(picture),
+    things: (count: number) => void things.push(count),
+  };
+  return withHttp((http) => use(http, seen, things), { presets: [textOnly, pictured], hooks });
 }
 
 const videoHash = (video: { files: { variant: string; sha256: string }[] }, variant = 'video') =>
@@ -144,7 +153,7 @@ test('remix, finish, a frame and the picture of an earlier video; the file goes 
   }));
 
 test('a repeated request is known by the file; another file under the same key is a conflict', () =>
-  withPictures(async (http) => {
+  withPictures(async (http, _, things) => {
     const headers = { 'idempotency-key': 'k' };
     const post = (file: Buffer) => http.send('/v1/videos', { method: 'POST', body: form(file), headers });
     const first = await post(red);
@@ -155,6 +164,17 @@ test('a repeated request is known by the file; another file under the same key i
     const many = await http.send('/v1/videos', { method: 'POST', body: form(blue, { n: 3 }) });
     expect(new Set(many.json.data.map((video: never) => videoHash(video, 'input_reference'))).size).toBe(1);
     expect(await http.data.database.sql`select id from pictures`).toHaveLength(2);
+
+    // Two things are made one by one, but for those in a picture, which shows where they are.
+    await Promise.all([first.json, ...many.json.data].map(({ id }: { id: string }) => http.ended(id)));
+    expect(new Set(things)).toEqual(new Set([0]));
+    const prompt = 'a red ring growing and a star falling on black';
+    const inPicture = await http.send('/v1/videos', { method: 'POST', body: form(red, { prompt }) });
+    await http.ended(inPicture.json.id);
+    expect(things.at(-1)).toBe(0);
+    const free = await http.send('/v1/videos', { method: 'POST', body: { ...fields, prompt } });
+    await http.ended(free.json.id);
+    expect(things.at(-1)).toBe(2);
   }));
 
 describe('a picture that cannot be used', () => {

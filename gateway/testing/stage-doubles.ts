@@ -20,6 +20,8 @@ export interface StageHooks {
   keyframes?(step: number, signal: AbortSignal): Promise<void>;
   /** Gets the picture of each call of the keyframes that has one. */
   picture?(picture: Tensor<'uint8'>): void;
+  /** Gets the number of things in each call of the keyframes. */
+  things?(count: number): void;
   interpolation?(step: number, signal: AbortSignal): Promise<void>;
   decoder?(frame: number, signal: AbortSignal, total: number): Promise<void>;
   /** Whether the keyframes stage has the encoder. Default: it has. */
@@ -89,12 +91,13 @@ function textEncoder(hooks: StageHooks) {
 function keyframes(hooks: StageHooks) {
   return service(KeyframesServiceDefinition, {
     async *generateKeyframes(
-      { width, height, seed, sampling, previewStep, checkpointSeconds, checkpoint, firstFrame },
+      { width, height, seed, sampling, previewStep, checkpointSeconds, checkpoint, firstFrame, things },
       { signal },
     ) {
       const picture = firstFrame?.picture && fromWireTensor('picture', firstFrame.picture, 'uint8', 3);
       const [r = 0, g = 0, b = 0] = picture?.data ?? [];
       const colour = picture ? (1 + r + 2 * g + 3 * b) / 500 : 0;
+      hooks.things?.(things.length);
       if (picture) {
         hooks.picture?.(picture);
       }
