@@ -225,7 +225,7 @@ describe('a network that reads no first frame', () => {
       generate({ sampling, things: [text, otherText], ...changes }, inpainted);
     const whole = await together({ previewStep: 1, checkpointSeconds: 1e-9 });
     expect(whole.steps).toEqual(['1/3', 'preview', '2/3', '3/3']);
-    expect(whole.shape).toEqual([4, 4, 8, 8]);
+    expect(whole.shape).toEqual([5, 4, 8, 8]);
     expect(whole.checkpoints).toHaveLength(2);
     for (const checkpoint of whole.checkpoints) {
       expect((await together({ checkpoint })).bytes).toBe(whole.bytes);
