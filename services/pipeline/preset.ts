@@ -14,6 +14,7 @@ import { unetSchema } from './networks/unet.ts';
 import { interpolationUNet11Schema, keyframeUNet11Schema } from './networks/unet-1.1.ts';
 import { readPresetFile } from './read-preset-file.ts';
 import { firstFrameModelNames, modelNames } from './stages.ts';
+import { thingsSchema } from './things-schema.ts';
 
 export { firstFrameModelNames, modelNames };
 
@@ -151,29 +152,6 @@ const firstFrame = z.preprocess(
   z.discriminatedUnion('kind', [conditionedFirstFrame, inpaintedFirstFrame]),
 );
 
-const pattern = z.string().refine((source) => {
-  try {
-    return new RegExp(source, 'iu') instanceof RegExp;
-  } catch {
-    return false;
-  }
-}, 'a regular expression');
-
-/**
- * How prompts with several things are made by a network that only knows single ones well: each thing is sampled alone, and
- * its keyframes are decoded, made smaller, placed beside the others' and encoded again.
- */
-const things = z.strictObject({
-  /** Maximum number; a prompt with more is sampled as it is. */
-  most: z.int().min(2).max(8),
-  /** Matches what stands between two things. */
-  between: pattern,
-  /** Matches the background, which all things share; a prompt without it is sampled as it is. */
-  background: pattern,
-  /** Size of a thing among others, as a factor. */
-  scale: z.number().positive().max(1),
-});
-
 function withKind(given: unknown, kind: string): unknown {
   return typeof given === 'object' && given !== null && !('kind' in given) ? { ...given, kind } : given;
 }
@@ -225,7 +203,7 @@ const presetSchema = z
     /** Of a preset whose keyframes can continue a picture. */
     firstFrame: firstFrame.optional(),
     /** Of a preset that samples several things one by one. */
-    things: things.optional(),
+    things: thingsSchema.optional(),
     interpolation: diffusion.extend({
       network: interpolationNetwork,
       /** Skip value of each pass. */

@@ -21,7 +21,8 @@ export function withDecoder(
   preset: Preset,
   { network, ...changes }: { network?: object; [key: string]: unknown },
 ): Preset {
-  const { folder, ...given } = preset;
+  // Things are placed by the preset's own decoder and encoder.
+  const { folder, things: _, ...given } = preset;
   const decoder = { ...given.decoder, ...changes, network: { ...given.decoder.network, ...network } };
   return parsePreset({ ...given, decoder }, folder);
 }
