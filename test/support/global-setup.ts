@@ -1,10 +1,14 @@
-import { statfs } from 'node:fs/promises';
+import { mkdir, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { shareServers } from '../../gateway/testing/shared-servers.ts';
 import { diskVariable } from './disk.ts';
 
 /** Where Linux keeps files in memory. */
 const memory = '/dev/shm';
+
+/** Holds this user's temporary files, apart from those of shared memory. Left in place: what killed tests leave is removed. */
+const folder = join(memory, `fusionframes-tests-${process.getuid?.()}`);
 
 /** Bytes of memory that must be free for the tests' files. */
 const roomyBytes = 8e9;
@@ -25,6 +29,7 @@ async function moveToMemory(): Promise<void> {
   );
   if (free > roomyBytes) {
     process.env[diskVariable] = tmpdir();
-    process.env.TMPDIR = memory;
+    await mkdir(folder, { recursive: true });
+    process.env.TMPDIR = folder;
   }
 }
