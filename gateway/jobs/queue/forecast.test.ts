@@ -1,4 +1,4 @@
-import { expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { loadPreset } from '../../../services/pipeline/preset.ts';
 import { videoWork } from '../video-work.ts';
 import { Forecast } from './forecast.ts';
@@ -129,7 +129,7 @@ test('jobs that are accepted in quick succession come one after the other', () =
   expect(seen.slice(0, 4)).toEqual([
     [1, 0],
     [2, 0],
-    [3, 5],
+    [3, 10],
     [4, 10],
   ]);
   expect(seen[4]![0]).toBeLessThanOrEqual(2);
@@ -221,8 +221,8 @@ test('a key with queued jobs that start at once is not held by others that wait 
 });
 
 test('new jobs of a key without others are held by its limit and its budget', () => {
-  const startsOf = (changes: Partial<KeyInQueue>) => {
-    const given = forecast({ places: 4 });
+  const startsOf = (changes: Partial<KeyInQueue>, places = 4) => {
+    const given = forecast({ places });
     expect(given.knows('idle')).toBe(false);
     const jobs = [1, 2, 3].map(() => ({ keyId: 'idle', priority: 0, work, ...video }));
     const starts = given.placesOfNew(jobs, key('idle', changes)).map(({ startsAt }) => Math.round(seconds(startsAt)!));
@@ -231,7 +231,10 @@ test('new jobs of a key without others are held by its limit and its budget', ()
   };
   expect(startsOf({})).toEqual([0, 0, 0]);
   expect(startsOf({ concurrentJobs: 1 })).toEqual([0, 10, 20]);
-  expect(startsOf({ budgets: [{ unit: 'videos', left: 2, resetSeconds: 3600 }] })).toEqual([0, 0, 3600]);
+  // What runs counts when it has ended.
+  const budgets = [{ unit: 'seconds' as const, left: 15, resetSeconds: 3600 }];
+  expect(startsOf({ budgets })).toEqual([0, 0, 0]);
+  expect(startsOf({ budgets }, 1)).toEqual([0, 10, 3600]);
 });
 
 test('a gateway that is paused has no places, and without any the times are unknown', () => {
@@ -268,9 +271,52 @@ test('jobs that are asked for together wait for each other, and leave no trace',
     expect(asked).toEqual([
       [1, 0],
       [2, 0],
-      [3, 5],
+      [3, 10],
       [4, 10],
-      [5, 15],
+      [5, 20],
     ]);
   }
+});
+
+describe('new jobs do not wait for what other keys may not start', () => {
+  /** When the jobs of a key without others would start. */
+  const startsOfNew = (given: Forecast, count: number, changes: Partial<KeyInQueue> = {}) => {
+    const jobs = Array.from({ length: count }, () => ({ keyId: 'idle', priority: 0, work, ...video }));
+    const asked = given.placesOfNew(jobs, key('idle', { concurrentJobs: 4, ...changes }));
+    return asked.map(({ startsAt }) => Math.round(seconds(startsAt)!));
+  };
+  const jobsOf = (keyId: string, count: number) => Array.from({ length: count }, (_, index) => job(index + 1, keyId));
+
+  test('a budget that is used up meanwhile', () => {
+    const budgets = [{ unit: 'seconds' as const, left: 15, resetSeconds: 3600 }];
+    const [heads, queued] = [jobsOf('budget', 20), { queued: 20, lastRank: 20 }];
+    const given = forecast({ heads, keys: [key('budget', { concurrentJobs: 4, budgets, ...queued })], places: 10 });
+    expect(startsOfNew(given, 8)).toEqual([0, 0, 0, 0, 10, 10, 10, 10]);
+  });
+
+  test('the jobs of a key at its limit, known and unknown', () => {
+    const limited = key('limited', { share: 10, concurrentJobs: 1, queued: 39, lastRank: 39 });
+    const running = [runningJob({ keyId: 'limited', seconds: 1 })];
+    for (const known of [39, 5]) {
+      const given = forecast({ heads: jobsOf('limited', known), keys: [limited], running, places: 10 });
+      expect(startsOfNew(given, 8)).toEqual([0, 0, 0, 0, 10, 10, 10, 10]);
+    }
+  });
+
+  test('their long jobs, when the own limit is what holds it', () => {
+    const settings = { ...video.settings, keyframes: { steps: 80 } };
+    const long = jobsOf('long', 3).map((each) => ({ ...each, settings }));
+    const keys = [key('long', { concurrentJobs: 1, queued: 3, lastRank: 3 }), key('idle', { concurrentJobs: 1 })];
+    const ending = { stages: [stages[0]!, stages[1]!, { ...stages[2]!, step: 12, seconds: 1 }] };
+    const running = [runningJob({ keyId: 'idle', ...ending }), runningJob({ id: 'other', keyId: 'long', settings })];
+    const given = forecast({ heads: long, keys, running, places: 4 });
+    expect(startsOfNew(given, 1, { concurrentJobs: 1 })[0]).toBeLessThanOrEqual(2);
+  });
+
+  test('but for the own running job, however short the others are', () => {
+    const settings = { ...video.settings, keyframes: { steps: 80 } };
+    const keys = [key('idle', { concurrentJobs: 1 })];
+    const given = forecast({ keys, running: [runningJob({ keyId: 'idle', settings })], places: 4 });
+    expect(startsOfNew(given, 1, { concurrentJobs: 1 })[0]).toBeGreaterThan(50);
+  });
 });

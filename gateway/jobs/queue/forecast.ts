@@ -1,19 +1,9 @@
 import { videoWork } from '../video-work.ts';
 import { choosePauses, type Pause } from './choose-pauses.ts';
 import { type End, EndTimes } from './end-times.ts';
+import { estimateStart, type ModelStarts, type Start } from './estimate-start.ts';
 import { FairQueue, modelKey, rankInKey } from './fair-queue.ts';
-import {
-  budgetSeconds,
-  jobsBefore,
-  type Line,
-  limitSeconds,
-  lineOf,
-  lineOfModel,
-  linesOf,
-  newLine,
-  queuedOf,
-  resetOf,
-} from './line.ts';
+import { type Line, lineOf, lineOfModel, linesOf, newKey, newLine, resetOf, unknownJobs } from './line.ts';
 import type { QueuePlace } from './queue-place.ts';
 import { isUsedUp, type KeyInQueue, type QueuedJob, type QueueSnapshot, type RunningJob } from './queue-snapshot.ts';
 import { type PresetOf, StageTimes, type StartedJob } from './stage-times.ts';
@@ -25,33 +15,17 @@ import { type PresetOf, StageTimes, type StartedJob } from './stage-times.ts';
 const minFinished = 4;
 
 /** The places of a model and version. Jobs of keys that have used a budget do not count here: they take none for long. */
-interface ModelPlaces {
-  /** When each of its first jobs starts, ascending. */
+interface ModelPlaces extends ModelStarts {
   starts: number[];
   /** Of its first jobs, by key. */
   waiting: Map<string, number>;
   free: number;
-  /** When all of its first jobs have started and the next place is free, and how many are then. */
-  nextFree: number | undefined;
-  freeThen: number;
-  /** When the n-th place is free although jobs wait: their keys are at a limit or use up a budget. */
-  idle: number[];
-  /** Keys whose jobs wait when the first of these places is free. */
-  held: ReadonlySet<string>;
-  /** Mean of its first jobs, seconds; 0 without any. */
-  jobSeconds: number;
-}
-
-/** From the moment of the snapshot, seconds. */
-interface Start {
-  position: number;
-  seconds: number;
 }
 
 /**
  * Predicts when jobs start and end by simulating the queue: jobs run for as long as {@link StageTimes} says, and
  * whenever one ends, the next of its model starts as the claim would choose it. Keys whose budget is used wait for its
- * reset. Beyond the first jobs of each key, which the snapshot contains, it uses their means.
+ * reset. For jobs beyond the first ones of each key, which the snapshot contains, it uses means.
  */
 export class Forecast {
   /** The moment of the snapshot, by the database's clock. */
@@ -75,9 +49,17 @@ export class Forecast {
   #heldBack = 0;
   /** When each of the first jobs starts, of all models. */
   readonly #startSeconds: number[] = [];
-  #accepted = 0;
+  /** Jobs that were accepted since the snapshot, and their keys if it has no jobs of theirs. */
+  readonly #accepted: QueuedJob[] = [];
+  readonly #newKeys = new Map<string, KeyInQueue>();
+  /** Jobs after whose starts the simulation ends. */
+  readonly #wanted: ReadonlySet<string> | undefined;
+  /** Whether a key may start jobs that the snapshot does not contain. */
+  #hasGap = false;
 
-  constructor(snapshot: QueueSnapshot, presetOf: PresetOf) {
+  /** @param wanted ids of the only jobs that matter; they start by the simulation or not at all. Default: all */
+  constructor(snapshot: QueueSnapshot, presetOf: PresetOf, wanted?: ReadonlySet<string>) {
+    this.#wanted = wanted;
     this.#snapshot = snapshot;
     this.#presetOf = presetOf;
     this.#at = snapshot.at.getTime();
@@ -104,12 +86,15 @@ export class Forecast {
 
   /** How many of the jobs from that one on it knows of. */
   get accepted(): number {
-    return this.#accepted;
+    return this.#accepted.length;
   }
 
   /** A queued job's place. */
   placeOf(job: QueuedJob): QueuePlace {
-    const { position, seconds } = this.#startOf(job);
+    return this.#placeAt(job, this.#startOf(job));
+  }
+
+  #placeAt(job: QueuedJob, { position, seconds }: Start): QueuePlace {
     if (!this.#times || this.#snapshot.places === 0) {
       return { position };
     }
@@ -154,11 +139,14 @@ export class Forecast {
       const { share, concurrentJobs, virtualStart, budgets } = key;
       this.#lines.set(key.id, { ...line, share, concurrentJobs, virtualStart, budgets: [...budgets] });
       this.#known.add(key.id);
+      this.#newKeys.set(key.id, key);
     }
     const noted: number[][] = [];
-    const places = jobs.map((each, index) => {
-      const job = { ...each, id: '', sequence: this.#snapshot.nextSequence + index };
-      const place = this.placeOf(job);
+    const first = this.#snapshot.nextSequence + this.#accepted.length;
+    const wanted = jobs.map((job, index) => ({ ...job, id: `new ${index}`, sequence: first + index }));
+    const starts = this.#simulate(wanted);
+    const places = wanted.map((job, index) => {
+      const place = this.#placeAt(job, starts[index] ?? this.#estimate(job));
       noted.push(this.#note(job));
       return place;
     });
@@ -173,13 +161,37 @@ export class Forecast {
     if (known) {
       return known;
     }
-    const start = this.#estimate(job);
-    if (job.id !== '' && job.sequence >= this.#snapshot.nextSequence) {
-      this.#starts.set(job.id, start);
-      this.#note(job);
-      this.#accepted++;
+    if (job.sequence < this.#snapshot.nextSequence) {
+      return this.#estimate(job);
     }
+    const start = this.#simulate([job])[0] ?? this.#estimate(job);
+    this.#starts.set(job.id, start);
+    this.#note(job);
+    this.#accepted.push(job);
     return start;
+  }
+
+  /**
+   * When jobs start that the snapshot does not contain, after those accepted since: by a simulation with them. `undefined` for
+   * jobs of a key with more unknown jobs before them than are simulated, and once another key comes to its unknown jobs.
+   */
+  #simulate(jobs: readonly QueuedJob[]): (Start | undefined)[] {
+    const { keys, heads, virtualTime } = this.#snapshot;
+    const most = 2 * (this.#places + this.#accepted.length + jobs.length);
+    const all = new Map([...keys, ...this.#newKeys.values()].map((key) => [key.id, key]));
+    const isSimulated = ({ keyId }: QueuedJob) => {
+      const line = this.#lines.get(keyId);
+      return line === undefined || line.queued - line.known <= most;
+    };
+    const added = [...this.#accepted, ...jobs].filter(isSimulated);
+    for (const { keyId } of added) {
+      const key = all.get(keyId) ?? newKey(keyId, virtualTime);
+      all.set(keyId, { ...key, queued: key.queued + 1 });
+    }
+    const between = [...this.#lines.values()].flatMap((line) => unknownJobs(line, heads, most));
+    const snapshot = { ...this.#snapshot, keys: [...all.values()], heads: [...heads, ...between, ...added] };
+    const trial = new Forecast(snapshot, this.#presetOf, new Set(jobs.map(({ id }) => id)));
+    return jobs.map(({ id }) => trial.#starts.get(id));
   }
 
   /** Counts a job that was accepted since; returns the ranks that it was added to. */
@@ -224,7 +236,6 @@ export class Forecast {
         this.#begin(job, now, ends);
       }
       this.#noteFree(now);
-      this.#noteIdle(now, blocked);
       const resets = [...blocked].map((id) => resetOf(this.#lines.get(id)!));
       const reset = Math.min(...resets, Number.POSITIVE_INFINITY);
       const end = ends.next(reset);
@@ -243,10 +254,18 @@ export class Forecast {
       } else {
         return;
       }
-      if (this.#heldBack === 0 && [...this.#models.values()].every(({ nextFree }) => nextFree !== undefined)) {
+      if (this.#isDecided()) {
         return;
       }
     }
+  }
+
+  /** Whether nothing that is asked for depends on what would follow. */
+  #isDecided(): boolean {
+    if (this.#wanted) {
+      return this.#hasGap || [...this.#wanted].every((id) => this.#starts.has(id));
+    }
+    return this.#heldBack === 0 && [...this.#models.values()].every(({ nextFree }) => nextFree !== undefined);
   }
 
   /** Running jobs that make room at their next recorded step, by the id of the job that takes it. */
@@ -270,7 +289,10 @@ export class Forecast {
   #begin(job: QueuedJob, now: number, ends: EndTimes): void {
     const places = this.#placesOf(job);
     const seconds = this.#times ? secondsOf(this.#times, job) : job.work;
-    this.#starts.set(job.id, { position: this.#startSeconds.push(now), seconds: now });
+    const position = this.#startSeconds.push(now);
+    if (!this.#hasGap) {
+      this.#starts.set(job.id, { position, seconds: now });
+    }
     if (!this.#usedUp.has(job.keyId)) {
       places.jobSeconds += (seconds - places.jobSeconds) / places.starts.push(now);
     }
@@ -286,24 +308,6 @@ export class Forecast {
     }
   }
 
-  /** No place is idle while a key that may start has jobs beyond its first ones. */
-  #noteIdle(now: number, blocked: ReadonlySet<string>): void {
-    const canStart = ({ id, queued, known }: Line) =>
-      queued > known && !blocked.has(id) && (this.#waiting.get(id) ?? 0) === 0;
-    if ([...this.#lines.values()].some(canStart)) {
-      return;
-    }
-    for (const places of this.#models.values()) {
-      const { waiting, free, idle } = places;
-      if (waiting.size > 0 && free > 0 && idle.length === 0) {
-        places.held = new Set(waiting.keys());
-      }
-      while (waiting.size > 0 && idle.length < free) {
-        idle.push(now);
-      }
-    }
-  }
-
   #wait(job: QueuedJob, queue: FairQueue<QueuedJob>): void {
     this.#count(job, 1);
     queue.add(job);
@@ -314,6 +318,10 @@ export class Forecast {
     const { keyId } = job;
     this.#waiting.set(keyId, (this.#waiting.get(keyId) ?? 0) + change);
     const { waiting } = this.#placesOf(job);
+    const line = this.#lines.get(keyId);
+    if (this.#wanted && this.#waiting.get(keyId) === 0 && line && line.queued > line.known) {
+      this.#hasGap = true;
+    }
     const count = (waiting.get(keyId) ?? 0) + change;
     if (this.#usedUp.has(keyId)) {
       this.#heldBack += change;
@@ -357,8 +365,6 @@ export class Forecast {
       free,
       nextFree: undefined,
       freeThen: free,
-      idle: [],
-      held: new Set(),
       jobSeconds: 0,
     };
     this.#models.set(model, places);
@@ -367,74 +373,15 @@ export class Forecast {
 
   /** For a job beyond the first of its key, or accepted since. */
   #estimate(job: QueuedJob): Start {
-    const model = modelKey(job);
-    const { starts, nextFree = 0, freeThen, jobSeconds: mean } = this.#placesOf(job);
-    const line = this.#lines.get(job.keyId);
-    const ahead = line ? jobsBefore(line, model, rankInKey(job)) : 0;
-    const start = line
-      ? Math.max(line.virtualStart, this.#snapshot.virtualTime) + (ahead * line.work) / line.share
-      : this.#snapshot.virtualTime;
-    const place = ahead + this.#aheadOfOthers(model, line, start);
-    const jobSeconds = mean || (this.#times?.secondsOf(job) ?? 0);
-    const waits = Math.max(0, place + 1 - starts.length - Math.max(1, freeThen));
-    const free = starts[place] ?? nextFree + (waits * jobSeconds) / this.#places;
-    const limit = line
-      ? Math.max(
-          limitSeconds(line, ahead, jobSeconds),
-          budgetSeconds(line, ahead, jobSeconds),
-          this.#resetSeconds(line, ahead, jobSeconds),
-        )
-      : 0;
-    const idle = this.#idleFor(job, line);
-    if (idle && idle.seconds < free && limit === 0) {
-      return {
-        position: 1 + this.#startSeconds.filter((at) => at <= idle.seconds).length + idle.ahead,
-        seconds: idle.seconds,
-      };
-    }
-    const seconds = Math.max(free, limit);
-    const ofOthers =
-      this.#startSeconds.filter((at) => at < seconds).length - starts.filter((at) => at < seconds).length;
-    return { position: 1 + place + ofOthers, seconds };
-  }
-
-  /** When a job takes a place that is free although other keys' jobs wait, and how many new ones take such places before it. */
-  #idleFor(job: QueuedJob, own: Line | undefined): { seconds: number; ahead: number } | undefined {
-    const model = modelKey(job);
-    const { idle, held } = this.#placesOf(job);
-    const isHeld = ({ id }: Line) => this.#usedUp.has(id) || held.has(id);
-    if (own && isHeld(own)) {
-      return undefined;
-    }
-    const rank = rankInKey(job);
-    const ahead = [...this.#lines.values()]
-      .filter((line) => !isHeld(line))
-      .flatMap((line) =>
-        (line.models.get(model)?.newRanks ?? []).filter((other) => line !== own || other < rank),
-      ).length;
-    const seconds = idle[ahead];
-    return seconds === undefined ? undefined : { seconds, ahead };
-  }
-
-  /** How long a used budget delays a job with `ahead` of its key before it, which then take the places first. */
-  #resetSeconds({ id }: Line, ahead: number, jobSeconds: number): number {
-    const reset = this.#usedUp.get(id);
-    const waits = Math.max(0, ahead + 1 - this.#places);
-    return reset === undefined ? 0 : reset + (waits * jobSeconds) / this.#places;
-  }
-
-  /** Jobs of a model, of other keys, that start before a virtual time. */
-  #aheadOfOthers(model: string, own: Line | undefined, start: number): number {
-    let ahead = 0;
-    for (const line of this.#lines.values()) {
-      const counts = line !== own && !this.#usedUp.has(line.id);
-      const others = counts ? queuedOf(line, model) + (line.models.get(model)?.newRanks.length ?? 0) : 0;
-      if (others > 0) {
-        const from = Math.max(line.virtualStart, this.#snapshot.virtualTime);
-        ahead += Math.min(others, Math.max(0, Math.floor(((start - from) * line.share) / line.work) + 1));
-      }
-    }
-    return ahead;
+    return estimateStart(job, {
+      ofModel: this.#placesOf(job),
+      startSeconds: this.#startSeconds,
+      lines: this.#lines,
+      usedUp: this.#usedUp,
+      places: this.#places,
+      virtualTime: this.#snapshot.virtualTime,
+      seconds: this.#times?.secondsOf(job) ?? 0,
+    });
   }
 }
 

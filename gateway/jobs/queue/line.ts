@@ -1,5 +1,5 @@
 import { modelKey, rankInKey } from './fair-queue.ts';
-import type { BudgetLeft, KeyInQueue, QueueSnapshot } from './queue-snapshot.ts';
+import type { BudgetLeft, KeyInQueue, QueuedJob, QueueSnapshot } from './queue-snapshot.ts';
 
 /** Queued jobs of a key and model. */
 export interface LineOfModel {
@@ -41,7 +41,18 @@ export function resetOf({ budgets }: Line): number {
 }
 
 export function newLine(id: string, virtualStart: number): Line {
-  return lineOf({ id, share: 1, concurrentJobs: 0, virtualStart, queued: 0, lastRank: null, budgets: [] });
+  return lineOf(newKey(id, virtualStart));
+}
+
+export function newKey(id: string, virtualStart: number): KeyInQueue {
+  return { id, share: 1, concurrentJobs: 0, virtualStart, queued: 0, lastRank: null, budgets: [] };
+}
+
+/** Stand-ins for a key's queued jobs beyond its first ones, at most so many: each like the last of those. */
+export function unknownJobs({ id, queued, known }: Line, heads: readonly QueuedJob[], most: number): QueuedJob[] {
+  const last = heads.findLast(({ keyId }) => keyId === id);
+  const count = last ? Math.min(most, queued - known) : 0;
+  return Array.from({ length: Math.max(0, count) }, (_, index) => ({ ...last!, id: `${last!.id} + ${index + 1}` }));
 }
 
 /** A key without jobs. */
