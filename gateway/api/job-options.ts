@@ -27,6 +27,14 @@ export function checkClientId(field: string, clientId: string): string {
   return clientId;
 }
 
+/** Throws INVALID_ARGUMENT for a text that the database cannot hold. */
+export function checkText(field: string, text: string): string {
+  if (text.includes('\0')) {
+    throw invalidField(field, text, 'a text without NUL characters');
+  }
+  return text;
+}
+
 /** Throws INVALID_ARGUMENT unless a time is from 1970 to 2286, which the database and every client can represent. */
 export function checkTime(field: string, time: Date | undefined): Date | undefined {
   const seconds = time ? time.getTime() / 1000 : 0;

@@ -23,7 +23,7 @@ import type { CallsOfKeys } from '../keys/calls-of-keys.ts';
 import { parseModelId } from '../models/model-route.ts';
 import { checkBatch, clientIdsOf, inBatch, ofBatch } from './batch.ts';
 import { downloadVideo } from './download-video.ts';
-import { checkMetadata, checkTime } from './job-options.ts';
+import { checkMetadata, checkText, checkTime } from './job-options.ts';
 import { listModels } from './list-models.ts';
 import { type NewJobContext, requestedJob } from './new-job.ts';
 import { newFinish, newRemix } from './new-remix.ts';
@@ -108,7 +108,7 @@ export function videoService({ jobs, keys, calls, newJobs, readiness }: VideoSer
     async listUsage(request: ListUsageRequest, context) {
       const caller = callerOf(context, 'read');
       const limit = readPageSize(request, maxUsageGroups, defaultUsageGroups);
-      const after = request.pageToken === '' ? undefined : request.pageToken.slice(1);
+      const after = request.pageToken === '' ? undefined : checkText('page_token', request.pageToken).slice(1);
       const query = toUsageQuery({ groupBy: readGrouping(request), from: request.from, to: request.to, after, limit });
       const found = await jobs.usage({ ...query, limit: limit + 1 }, caller);
       const page = found.slice(0, limit);

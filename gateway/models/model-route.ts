@@ -1,3 +1,4 @@
+import { invalidField } from '../../services/kit/errors.ts';
 import type { MergedLora } from '../../services/pipeline/loras.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
 import type { StageAddresses } from '../stages/connect-stages.ts';
@@ -38,8 +39,11 @@ export function modelId({ model, version }: JobModel): string {
   return version === '' ? model : `${model}@${version}`;
 }
 
-/** The inverse of {@link modelId}. */
+/** The inverse of {@link modelId}. Throws INVALID_ARGUMENT for a text that is not of this form. */
 export function parseModelId(id: string): JobModel {
+  if (!/^[^@\0]+(@[^@\0]+)?$/.test(id)) {
+    throw invalidField('model', id, 'the name of a model, with a version or without, such as nano or nano@1');
+  }
   const [model = '', version = ''] = id.split('@', 2);
   return { model, version };
 }

@@ -152,6 +152,8 @@ test('a batch is accepted as a whole, once, or not at all', () =>
       expect((await list('status=done')).error.param).toBe('status');
       expect((await list('created_after=soon')).error.param).toBe('created_after');
       expect((await list('created_after=9999-12-31T23:59:59-23:59')).error.param).toBe('created_after');
+      expect((await list('model=%00')).error.param).toBe('model');
+      expect((await list('model=nano%401%402')).error.param).toBe('model');
       expect((await list('metadata=1')).error.param).toBe('metadata');
       expect((await list('created_after=0000-01-01')).error.message).toBe(
         '`created_after` must be a time after 1969, such as 2026-11-29, 2026-11-29T08:30:00Z or 1795939200 (seconds since 1970) (got "0000-01-01")',

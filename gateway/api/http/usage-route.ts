@@ -6,6 +6,7 @@ import type { UsageGroup } from '../../../services/pipeline/usage-groups.ts';
 import { usageGroups } from '../../../services/pipeline/usage-groups.ts';
 import type { UsageQuery } from '../../jobs/store/read-usage.ts';
 import type { VideoJobs } from '../../jobs/video-jobs.ts';
+import { checkText } from '../job-options.ts';
 import { defaultUsageGroups, maxUsageDays, maxUsageGroups, toUsageQuery } from '../usage-request.ts';
 import { type Route, route } from './route.ts';
 import { toStageSecondsObject } from './stage-seconds-object.ts';
@@ -44,7 +45,7 @@ export function usageRoute(jobs: VideoJobs): Route {
       },
     },
     async ({ query: { group_by: groupBy, from, to, after, limit, format }, caller, request, reply }) => {
-      const asked = toUsageQuery({ groupBy, from, to, after, limit });
+      const asked = toUsageQuery({ groupBy, from, to, after: after && checkText('after', after), limit });
       // One more than requested shows whether there is another page.
       const found = await jobs.usage({ ...asked, limit: limit + 1 }, caller);
       const page = found.slice(0, limit);
