@@ -99,9 +99,7 @@ test.each([
   ['keyframes', Stage.STAGE_KEYFRAMES, 2],
   ['interpolation', Stage.STAGE_INTERPOLATION, 1],
   ['inference', Stage.STAGE_KEYFRAMES, 1],
-  ['inference', Stage.STAGE_INTERPOLATION, 1],
   ['gateway', Stage.STAGE_KEYFRAMES, 2],
-  ['gateway', Stage.STAGE_INTERPOLATION, 1],
   ['gateway', Stage.STAGE_DECODER, 0],
 ] as const)('%s is killed in stage %s, from step %s on', async (kind, at, step) => {
   // A step may be reported so late that the stage is done and the killed process no longer needed.

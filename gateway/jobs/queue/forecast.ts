@@ -14,6 +14,10 @@ import { type PresetOf, StageTimes, type StartedJob } from './stage-times.ts';
  */
 const minFinished = 4;
 
+/** Bounds simulations with new jobs, which other creations wait for: jobs that stand for unknown ones, and starts × keys. */
+const maxStandIns = 1000;
+const maxChoices = 100_000;
+
 /** The places of a model and version. Jobs of keys that have used a budget do not count here: they take none for long. */
 interface ModelPlaces extends ModelStarts {
   starts: number[];
@@ -177,12 +181,16 @@ export class Forecast {
    */
   #simulate(jobs: readonly QueuedJob[]): (Start | undefined)[] {
     const { keys, heads, virtualTime } = this.#snapshot;
-    const most = 2 * (this.#places + this.#accepted.length + jobs.length);
+    const turns = 2 * (this.#places + this.#accepted.length + jobs.length);
+    const most = Math.min(turns, Math.ceil(maxStandIns / Math.max(1, keys.length)));
     const all = new Map([...keys, ...this.#newKeys.values()].map((key) => [key.id, key]));
     const isSimulated = ({ keyId }: QueuedJob) => {
       const line = this.#lines.get(keyId);
       return line === undefined || line.queued - line.known <= most;
     };
+    if (!jobs.some(isSimulated)) {
+      return [];
+    }
     const added = [...this.#accepted, ...jobs].filter(isSimulated);
     for (const { keyId } of added) {
       const key = all.get(keyId) ?? newKey(keyId, virtualTime);
@@ -263,7 +271,8 @@ export class Forecast {
   /** Whether nothing that is asked for depends on what would follow. */
   #isDecided(): boolean {
     if (this.#wanted) {
-      return this.#hasGap || [...this.#wanted].every((id) => this.#starts.has(id));
+      const isLong = this.#startSeconds.length * this.#lines.size > maxChoices;
+      return this.#hasGap || isLong || [...this.#wanted].every((id) => this.#starts.has(id));
     }
     return this.#heldBack === 0 && [...this.#models.values()].every(({ nextFree }) => nextFree !== undefined);
   }
