@@ -122,7 +122,8 @@ test('it makes a video and keeps its models in the data folder of its user', asy
 test('it serves the page', async () => {
   const listen = { FUSIONFRAMES_HTTP_ADDRESS: '127.0.0.1:0' };
   const program = join(folder, 'node_modules', '.bin', 'fusionframes');
-  const child = spawn(program, ['serve', '--listen', '127.0.0.1:0'], {
+  // The gateway alone: the stages are those of the video.
+  const child = spawn(program, ['serve', 'gateway', '--listen', '127.0.0.1:0'], {
     cwd: folder,
     env: { ...environment, ...listen },
     stdio: ['ignore', 'pipe', 'ignore'],
