@@ -43,7 +43,8 @@ export function framesOf({ frameRate, givenKeyframes }: LengthSettings, preset: 
 
 /**
  * Number of frames that each stage of a video processes, in pipeline order: a diffusion step processes every frame it
- * makes, or every keyframe of each thing that is sampled alone; the text encoder, the decoder and the encoder of given keyframes process each frame once.
+ * makes, or every keyframe of each thing that is sampled alone; the text encoder, the decoder and the encoder of given
+ * keyframes process each frame once.
  */
 export function framesToProcess(settings: Omit<WorkSettings, 'width' | 'height'>, preset: Preset): number[] {
   const things = promptsOfThings(settings.prompt ?? '', preset);

@@ -148,7 +148,7 @@ function areBudgets(texts: readonly string[]): boolean {
 /**
  * A list, or its text with commas in between, in which `none` is the empty list.
  *
- * @param list its checks must abort: after others, the error would show the split text instead of what was given
+ * @param list must stop at its first fault; otherwise the error would show the split list, not the text that was given
  */
 function listKind<T extends string>(mustBe: string, list: z.ZodType<T[]>, json: z.ZodType<T[]>): Kind<T[]> {
   const split = z

@@ -104,7 +104,7 @@ function denoise(run: KeyframesRun): Steps {
   }
 }
 
-/** The keyframes [keyframes, 4, h, w] of what was sampled. */
+/** Turns the sampled latents into keyframes [keyframes, 4, h, w]: joins things that were sampled one by one. */
 async function finish(run: KeyframesRun, latents: Float32Array): Promise<Float32Array<ArrayBuffer>> {
   return run.task.things.length > 0 ? joinThings(run, latents) : (latents as Float32Array<ArrayBuffer>);
 }

@@ -17,8 +17,8 @@ const partAcross = 0.5;
 const samplesPerSide = 2;
 
 /**
- * Places things that were filmed alone, on the same background, side by side: in rows or in columns, whichever leaves them more room, the
- * first one on top or on the left. Each gets smaller about its own centre; along its lane it moves as far as it did alone.
+ * Places things that were filmed alone, on the same background, side by side: in rows or in columns, whichever leaves them
+ * more room, the first one on top or on the left. Each gets smaller about its own centre; along its lane it moves as far as it did alone.
  * Where two meet, the one that differs more from the background hides the other.
  *
  * @param films one for each thing, of equally many pictures
