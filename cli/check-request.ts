@@ -1,7 +1,7 @@
 import { resolveSettings } from '../gateway/api/resolve-settings.ts';
 import type { NewVideo } from '../gateway/client/video-client.ts';
 import { toSettingsMessage } from '../gateway/client/video-message.ts';
-import { invalidField } from '../services/kit/errors.ts';
+import { invalidField, inWords } from '../services/kit/errors.ts';
 import { requireTakesPicture } from '../services/pipeline/first-frame.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
 
@@ -9,7 +9,11 @@ import type { Preset } from '../services/pipeline/preset.ts';
 export function checkRequest(request: NewVideo, preset: Preset): void {
   resolveSettings(toSettingsMessage(request), preset);
   if (request.inputReference && request.givenKeyframes) {
-    throw invalidField('keyframes', 'keyframes', 'absent with `--image`: the first of them is the first frame');
+    throw invalidField(
+      'keyframes',
+      inWords('keyframes'),
+      'absent with `--image`: the first of them is the first frame',
+    );
   }
   if (request.inputReference) {
     requireTakesPicture(preset);

@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import { invalidField } from '../services/kit/errors.ts';
+import { invalidField, inWords } from '../services/kit/errors.ts';
 import { seed as anySeed, choice, wholeNumber } from '../services/kit/values.ts';
 import { writeWhole } from '../services/kit/write-whole.ts';
 import { c3dFrames } from '../services/pipeline/networks/c3d.ts';
@@ -212,7 +212,7 @@ function requireSameSize(clips: readonly SampledClip[], { protocol }: Distributi
     const { path, width, height } = other.clip;
     throw invalidField(
       other.kind,
-      `${path}, ${width}x${height}`,
+      inWords(`${path}, ${width}x${height}`),
       `videos of ${first.width}x${first.height}, as ${first.path}: protocols first crop all to their centre square and scale them to one size, as --resolution does`,
     );
   }

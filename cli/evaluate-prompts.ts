@@ -3,7 +3,7 @@ import { resolveSettings } from '../gateway/api/resolve-settings.ts';
 import type { NewVideo, VideoClient } from '../gateway/client/video-client.ts';
 import { toSettingsMessage } from '../gateway/client/video-message.ts';
 import { invalidField } from '../services/kit/errors.ts';
-import { seed as anySeed, wholeNumber } from '../services/kit/values.ts';
+import { seed as anySeed, seedsFrom, wholeNumber } from '../services/kit/values.ts';
 import { writeWhole } from '../services/kit/write-whole.ts';
 import { takesPicture } from '../services/pipeline/first-frame.ts';
 import { loadPreset, type Preset } from '../services/pipeline/preset.ts';
@@ -60,10 +60,11 @@ export async function evaluatePrompts(options: EvaluatePromptsOptions): Promise<
   const preset = loadPreset(options.preset);
   const world = loadWorld(preset);
   await checkOutput(options.output, ['.png']);
+  const seeds = seedsFrom('--seed', seed, count);
   const scenes = drawScenes(world, count, seed);
   const pictures = options.firstFrame ? drawFirstFrames(world, scenes, preset) : [];
   const prompts = await Promise.all(
-    scenes.map((scene, index) => toPrompt(world, scene, { seed, index, sampling, picture: pictures[index] })),
+    scenes.map((scene, index) => toPrompt(world, scene, { seed: seeds[index]!, sampling, picture: pictures[index] })),
   );
   const interrupted = interruptSignal();
   let gateway: ReachedGateway | undefined;
@@ -117,14 +118,14 @@ function drawFirstFrames(world: World, scenes: readonly Scene[], preset: Preset)
 async function toPrompt(
   world: World,
   scene: Scene,
-  given: { seed: bigint; index: number; sampling: ReturnType<typeof toSampling>; picture: Uint8Array | undefined },
+  given: { seed: bigint; sampling: ReturnType<typeof toSampling>; picture: Uint8Array | undefined },
 ): Promise<PromptOfScene> {
-  const { seed, index, sampling, picture } = given;
+  const { seed, sampling, picture } = given;
   const prompt = plainCaption(world, scene);
   const request = {
     ...sampling,
     prompt,
-    seed: BigInt.asUintN(64, seed + BigInt(index)),
+    seed,
     keepFrames: true,
     ...(picture && { inputReference: await encodeFirstFrame(picture) }),
   };

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { connectGrpc } from '../gateway/client/grpc-client.ts';
 import type { VideoClient } from '../gateway/client/video-client.ts';
 import { noConnection } from '../services/kit/channel.ts';
-import { FusionError } from '../services/kit/errors.ts';
+import { FusionError, renameField } from '../services/kit/errors.ts';
 import { createLogger } from '../services/kit/log.ts';
 import { openClientTls, tlsSettings } from '../services/kit/process-tls.ts';
 import { readSettings, type Setting, text } from '../services/kit/settings.ts';
@@ -66,18 +66,29 @@ export async function connectGateway(address: string): Promise<VideoClient> {
   return connectGrpc({ address, apiKey, ...(tls && { tls }) });
 }
 
-/** Runs `use` with a client of the gateway at `address`. */
+/**
+ * Runs `use` with a client of the gateway at `address`.
+ *
+ * @param flags of the command, by the fields that they set: they name the fault in errors of the gateway
+ */
 export async function withGateway(
   { address }: { address: string },
   use: (client: VideoClient, signal: AbortSignal) => Promise<void>,
+  flags: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   const interrupted = interruptSignal();
   const client = await connectGateway(address);
   try {
     await use(client, interrupted);
   } catch (error) {
-    reportInterruption(withGatewayHint(error), interrupted, '');
+    reportInterruption(byFlag(withGatewayHint(error), flags), interrupted, '');
   } finally {
     client.close();
   }
+}
+
+function byFlag(thrown: unknown, flags: Readonly<Record<string, string>>): unknown {
+  const field = thrown instanceof FusionError ? thrown.field : undefined;
+  const flag = Object.entries(flags).find(([name]) => field === name || field?.startsWith(`${name}.`))?.[1];
+  return flag === undefined ? thrown : renameField(thrown as FusionError, flag);
 }

@@ -3,6 +3,7 @@ import { openDataFolder } from '../gateway/data-folder.ts';
 import { type GatewayData, type GatewayDataOptions, openGatewayData } from '../gateway/gateway-data.ts';
 import { hasKeys } from '../gateway/keys/api-key-rows.ts';
 import { type GatewayAddresses, requireLocalGateway } from '../gateway/keys/require-loopback.ts';
+import { loadMedia } from '../gateway/media/load-media.ts';
 import { openProvenance, type VideoProvenance } from '../gateway/provenance/open-provenance.ts';
 import type { gatewaySettings } from '../gateway/settings.ts';
 import type { Logger } from '../services/kit/log.ts';
@@ -17,8 +18,8 @@ interface GatewayParts {
 }
 
 /**
- * Opens a gateway's parts in `scope`. Throws at once what is wrong with its provenance settings, data folder or storage, and
- * FAILED_PRECONDITION for an address that other machines can reach if there are no API keys, before it creates or changes a
+ * Opens a gateway's parts in `scope`. Throws at once what is wrong with its libraries, provenance settings, data folder or
+ * storage, and FAILED_PRECONDITION for an address that other machines can reach if there are no API keys, before it creates or changes a
  * database.
  */
 export async function openGatewayParts(
@@ -27,6 +28,7 @@ export async function openGatewayParts(
   scope: Scope,
 ): Promise<GatewayParts> {
   const provenance = await openProvenance(settings, log);
+  await loadMedia();
   const dataFolder = await scope.open(() => openDataFolder(settings.dataFolder));
   const hasFirstKey = settings.firstKey !== '';
   if (!hasFirstKey && settings.databaseUrl === '' && (await readdir(dataFolder.path)).length === 0) {

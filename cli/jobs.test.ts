@@ -43,6 +43,16 @@ test('jobs are listed, shown, watched and repeated with the same settings', asyn
 
     const usage = await callCli(['usage', '--by', 'preset', '--csv', '--address', server.address]);
     expect(usage.stdout).toMatch(/^preset,completed,failed,.*\nnano,2,0,0,114,/);
+    for (const [flag, args] of [
+      ['--from', ['usage', '--from', '2200-01-01']],
+      ['--to', ['usage', '--from', '2026-01-02', '--to', '2026-01-01']],
+      ['--created-after', ['jobs', 'list', '--created-after', '2300-01-01']],
+    ] as const) {
+      expect(await callCli([...args, '--address', server.address])).toMatchObject({
+        code: 2,
+        stderr: expect.stringContaining(`\`${flag}\` must be a time`),
+      });
+    }
     expect(await callCli(['usage', '--from', 'monday'])).toMatchObject({
       code: 2,
       stderr: expect.stringContaining('`--from` must be a time after 1969, such as 2026-11-29'),

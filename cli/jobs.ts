@@ -104,6 +104,15 @@ function gatewayCommand(name: string, description: string): Command {
   return new Command(name).description(description).addOption(gatewayOption()).option('--json', 'print JSON');
 }
 
+/** Flags by the fields of the contract. */
+const listFlags = {
+  model: '--model',
+  metadata: '--metadata',
+  created_after: '--created-after',
+  created_before: '--created-before',
+};
+const ownFlags = { metadata: '--metadata', 'webhook.url': '--webhook', 'webhook.events': '--webhook-events' };
+
 async function list({
   limit,
   state,
@@ -121,14 +130,15 @@ async function list({
     ...(createdAfter !== undefined && { createdAfter: parseFlag('--created-after', time(), createdAfter) }),
     ...(createdBefore !== undefined && { createdBefore: parseFlag('--created-before', time(), createdBefore) }),
   };
-  await withGateway(options, async (client, signal) => {
+  const show = async (client: VideoClient, signal: AbortSignal) => {
     const videos = await newest(client, count, { ...filter, signal });
     if (options.json) {
       print(videos.map(videoFacts));
     } else {
       process.stdout.write(formatTable(['id', 'state', 'progress', 'created', 'prompt'], videos.map(row)));
     }
-  });
+  };
+  await withGateway(options, show, listFlags);
 }
 
 async function show(id: string, options: GatewayOptions): Promise<void> {
@@ -201,28 +211,32 @@ async function unfinished(client: VideoClient, signal: AbortSignal): Promise<str
 
 async function retry(id: string, { prompt, ...options }: OwnFlags & { prompt?: string }): Promise<void> {
   const own = readOwnFlags(options);
-  await withGateway(options, async (client, signal) => {
-    const { settings, priority, model, lora, files, givenKeyframes } = await client.get(id, { signal });
-    const hasPicture = files.some(({ file }) => file === 'input_reference');
-    const request = {
-      ...toNewVideo(settings),
-      ...(prompt !== undefined && { prompt }),
-      ...(hasPicture && { [givenKeyframes === null ? 'inputReference' : 'givenKeyframes']: { videoId: id } }),
-      priority,
-      ...own,
-    };
-    const create = (model: string | undefined, lora: Video['lora']) =>
-      client.create({ ...request, lora, ...(model && { model }) }, { signal });
-    const made = await create(model ?? undefined, []).catch((error) => {
-      const [name, version] = model?.split('@') ?? [];
-      if (!isModelClosed(error) || version === undefined) {
-        throw error;
-      }
-      // Another version of the model, with the same LoRAs.
-      return create(name, lora);
-    });
-    printState(made, options);
-  }).catch((error) => {
+  await withGateway(
+    options,
+    async (client, signal) => {
+      const { settings, priority, model, lora, files, givenKeyframes } = await client.get(id, { signal });
+      const hasPicture = files.some(({ file }) => file === 'input_reference');
+      const request = {
+        ...toNewVideo(settings),
+        ...(prompt !== undefined && { prompt }),
+        ...(hasPicture && { [givenKeyframes === null ? 'inputReference' : 'givenKeyframes']: { videoId: id } }),
+        priority,
+        ...own,
+      };
+      const create = (model: string | undefined, lora: Video['lora']) =>
+        client.create({ ...request, lora, ...(model && { model }) }, { signal });
+      const made = await create(model ?? undefined, []).catch((error) => {
+        const [name, version] = model?.split('@') ?? [];
+        if (!isModelClosed(error) || version === undefined) {
+          throw error;
+        }
+        // Another version of the model, with the same LoRAs.
+        return create(name, lora);
+      });
+      printState(made, options);
+    },
+    ownFlags,
+  ).catch((error) => {
     throw isModelClosed(error) ? renameField(error, 'id', `The model of ${id},`) : error;
   });
 }
@@ -236,9 +250,13 @@ async function finish(
   { fps, format, ...options }: OwnFlags & { fps?: FrameRateName; format?: JobSettings['format'] },
 ): Promise<void> {
   const video = { ...(fps && { frameRate: fps }), ...(format && { format }), ...readOwnFlags(options) };
-  await withGateway(options, async (client, signal) => {
-    printState(await client.finish(id, video, { signal }), options);
-  });
+  await withGateway(
+    options,
+    async (client, signal) => {
+      printState(await client.finish(id, video, { signal }), options);
+    },
+    ownFlags,
+  );
 }
 
 /** What a job that repeats another one has of its own. */

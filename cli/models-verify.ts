@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { abortable } from '../services/kit/abortable.ts';
 import { commonSettings } from '../services/kit/common-settings.ts';
-import { invalidField } from '../services/kit/errors.ts';
+import { invalidField, inWords } from '../services/kit/errors.ts';
 import { setReadiness } from '../services/kit/readiness.ts';
 import { Scope } from '../services/kit/scope.ts';
 import { readSettings } from '../services/kit/settings.ts';
@@ -71,7 +71,7 @@ async function verify(folder: string, options: VerifyOptions): Promise<void> {
 /** Throws INVALID_ARGUMENT for a gate without a server, or that no probe could ask. */
 function requireProbes(address: string | undefined): void {
   if (address === undefined) {
-    throw invalidField('--gate', 'no --address', 'with --address: it tells when a server is ready');
+    throw invalidField('--gate', inWords('no --address'), 'with --address: it tells when a server is ready');
   }
   const { name } = commonSettings.metricsAddress;
   const { metricsAddress } = readSettings({ metricsAddress: commonSettings.metricsAddress });

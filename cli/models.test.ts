@@ -139,7 +139,7 @@ test.each([
   [['--address', 'nowhere'], '`--address` must be'],
   [['--address', '127.0.0.1:8001', '--intermediates'], '`--intermediates` must be left out with --address'],
   [['--address', '127.0.0.1:8001', '--wait', '-1'], '`--wait` must be a number of seconds, 0 or more (got "-1")'],
-  [['--gate'], '`--gate` must be with --address: it tells when a server is ready (got "no --address")'],
+  [['--gate'], '`--gate` must be with --address: it tells when a server is ready (got no --address)'],
   [['--address', '127.0.0.1:8001', '--gate'], '`FUSIONFRAMES_METRICS_ADDRESS` must be host:port with --gate'],
 ])('verify %j is refused', async (args, message) => {
   await expect(models('verify', goldens, ...args)).rejects.toThrow(message);

@@ -4,12 +4,12 @@ import { dirname, join, resolve } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import type { NewVideo } from '../gateway/client/video-client.ts';
-import { FusionError, invalidField } from '../services/kit/errors.ts';
+import { FusionError, invalidField, inWords } from '../services/kit/errors.ts';
 import { withoutNulls } from '../services/kit/null-fields.ts';
 import { parseJson } from '../services/kit/parse-json.ts';
 import { reasonOf } from '../services/kit/reason-of.ts';
 import { parseSchema } from '../services/kit/schema.ts';
-import { seed } from '../services/kit/values.ts';
+import { seed, seedsFrom } from '../services/kit/values.ts';
 import { checkPrompt, checkText, videoOptions } from '../services/pipeline/video-options.ts';
 import { ImageHashes } from './read-image.ts';
 import { type GenerateOptions, toNewVideo } from './video-options.ts';
@@ -58,7 +58,11 @@ export async function readTasks(options: GenerateOptions & { prompts: string }, 
     tasks.push(...(each === '' ? [] : await toTasks(options, folder, each, index + 1, hashes)));
   }
   if (tasks.length === 0 || tasks.length > maxVideos) {
-    throw invalidField('--prompts', `${tasks.length} videos`, `a file of JSON lines for 1 to ${maxVideos} videos`);
+    throw invalidField(
+      '--prompts',
+      inWords(`${tasks.length} videos`),
+      `a file of JSON lines for 1 to ${maxVideos} videos`,
+    );
   }
   const paths = new Set<string>();
   for (const { path } of tasks) {
@@ -93,8 +97,11 @@ async function toTasks(
   const first = rest.seed ?? common.seed;
   const image = rest.image === undefined ? options.image : imageOfLine(rest.image, options.prompts);
   const picture = image === undefined ? undefined : await named(options.prompts, number, () => hashes.of(image));
+  const field = rest.seed === undefined ? '--seed' : 'seed';
+  const seeds =
+    first === undefined ? undefined : await named(options.prompts, number, () => seedsFrom(field, first, n));
   return Array.from({ length: n }, (_, index) => {
-    const seed = first === undefined ? undefined : BigInt.asUintN(64, first + BigInt(index));
+    const seed = seeds?.[index];
     const task = { request: { ...request, ...(seed !== undefined && { seed }) }, image };
     return toTask(task, join(folder, n === 1 ? name : `${name}-${index + 1}`), picture);
   });

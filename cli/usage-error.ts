@@ -1,6 +1,6 @@
 import type { Command, CommanderError } from 'commander';
 import { Status } from 'nice-grpc-common';
-import { choices, describe, FusionError, invalidField, shorten } from '../services/kit/errors.ts';
+import { choices, describe, FusionError, invalidField, shown } from '../services/kit/errors.ts';
 
 /** An error of commander's about the command line, worded as ours are. INVALID_ARGUMENT. */
 export function usageError(command: Command, error: CommanderError): FusionError {
@@ -19,7 +19,7 @@ function explain(command: Command, { code, message }: CommanderError): string {
     case 'commander.optionMissingArgument':
       return `A value must follow \`${name}\``;
     case 'commander.unknownOption':
-      return `\`${shorten(name)}\` is not a known option${suggestion(message)}`;
+      return `\`${shown(name)}\` is not a known option${suggestion(message)}`;
     case 'commander.unknownCommand':
       return invalidField('command', name, choices(command.commands.map((each) => each.name()))).message;
     case 'commander.excessArguments':

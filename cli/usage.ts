@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import type { UsageGroup } from '../gateway/client/video.ts';
+import type { VideoClient } from '../gateway/client/video-client.ts';
 import { formatTable } from '../services/kit/table.ts';
 import { time } from '../services/kit/values.ts';
 import { stageNames } from '../services/pipeline/stages.ts';
@@ -43,13 +44,14 @@ async function usage({ by, from, to, address, json, csv }: UsageOptions): Promis
     ...(from !== undefined && { from: parseFlag('--from', time(), from) }),
     ...(to !== undefined && { to: parseFlag('--to', time(), to) }),
   };
-  await withGateway({ address }, async (client, signal) => {
+  const show = async (client: VideoClient, signal: AbortSignal) => {
     const groups: UsageGroup[] = [];
     for await (const group of client.usage({ groupBy: by, ...range, signal })) {
       groups.push(group);
     }
     process.stdout.write(json ? `${JSON.stringify(groups)}\n` : csv ? usageCsv(by, groups) : tableOf(by, groups));
-  });
+  };
+  await withGateway({ address }, show, { from: '--from', to: '--to' });
 }
 
 function tableOf(by: UsageGroupName, groups: readonly UsageGroup[]): string {

@@ -7,6 +7,7 @@ import type { Generation } from '../gateway/provenance/manifest.ts';
 import type { Provenance } from '../gateway/provenance/read-provenance.ts';
 import { either } from '../services/kit/either.ts';
 import { FusionError, describe as inMessage, invalidField } from '../services/kit/errors.ts';
+import { parseCertificates } from '../services/kit/pem-certificates.ts';
 import { plainText } from '../services/kit/plain-text.ts';
 import { reasonOf } from '../services/kit/reason-of.ts';
 import { makeTemporaryFolder } from '../services/kit/temporary-folder.ts';
@@ -106,8 +107,10 @@ async function readAuthorities(path: string): Promise<string> {
   const pem = await readFile(path, 'utf8').catch((error: Error) => {
     throw invalidField('--trust', path, `a readable file (${reasonOf(error)})`);
   });
-  if (!pem.includes('-----BEGIN CERTIFICATE-----')) {
-    throw invalidField('--trust', path, 'a file of PEM certificates');
+  try {
+    parseCertificates(pem);
+  } catch (error) {
+    throw invalidField('--trust', path, `a file of PEM certificates; it ${(error as Error).message}`);
   }
   return pem;
 }

@@ -107,8 +107,12 @@ export function byFlagName(thrown: unknown): unknown {
   if (field.startsWith('input_reference')) {
     return renameField(thrown, '--image');
   }
-  if (field === 'deadline' || field === 'model' || field === 'lora' || field === 'priority') {
-    return renameField(thrown, `--${field}`);
+  const [outer = ''] = field.split('.');
+  if (['deadline', 'model', 'lora', 'priority', 'metadata'].includes(outer)) {
+    return renameField(thrown, `--${outer}`);
+  }
+  if (field === 'webhook.url' || field === 'webhook.events') {
+    return renameField(thrown, field === 'webhook.url' ? '--webhook' : '--webhook-events');
   }
   const flag = listOptions(videoOptions).find(({ path }) => fieldName(path) === field)?.option.flag;
   return flag === undefined ? thrown : renameField(thrown, new Flag(flag).long!);

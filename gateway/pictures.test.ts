@@ -196,7 +196,7 @@ describe('a picture that cannot be used', () => {
         ['', /must be a picture file, a data URL/],
         ['https://example.org/cat.png', /other URLs are not fetched/],
         ['data:image/png;base64,%%%', /a data URL of one in base64/],
-        ['data:image/png;base64,', /got "an empty file"/],
+        ['data:image/png;base64,', /got an empty file/],
         [asUrl(Buffer.from('no picture at all')), /must be a PNG, JPEG, WebP or AVIF picture/],
         [asUrl(red.subarray(0, 60)), /the PNG file is damaged/],
         [{ video_id: 'video_1' }, /must name one of your videos \("video_1" was not found\)/, 404],
@@ -235,7 +235,7 @@ describe('a picture that cannot be used', () => {
         json: {
           error: {
             param: 'input_reference',
-            message: '`input_reference` must be absent: text-only makes videos from text only (got "a picture")',
+            message: '`input_reference` must be absent: text-only makes videos from text only (got a picture)',
           },
         },
       });

@@ -1,5 +1,5 @@
 import { Status } from 'nice-grpc-common';
-import { FusionError, invalidField } from '../../services/kit/errors.ts';
+import { FusionError, invalidField, inWords } from '../../services/kit/errors.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
 import { modelsOfStage, stageNames } from '../../services/pipeline/stages.ts';
 import { describePreset, describeVideo } from '../../triton-models/describe/describe-preset.ts';
@@ -64,13 +64,13 @@ export function measuredLoad(preset: Preset, video: VideoShape, measured: Measur
   return loadOf(preset, video, (name) => {
     const model = measured.models[name as keyof Measurements['models']];
     if (model === undefined) {
-      throw invalidField('--measured', `no measurements of ${name}`, 'of all models that such a video calls');
+      throw invalidField('--measured', inWords(`no measurements of ${name}`), 'of all models that such a video calls');
     }
     const calls = reference.calls.filter(({ network }) => network === name);
     if (calls.length === 0) {
       throw invalidField(
         '--measured',
-        `a ${measured.video.frameRate} video, which never calls ${name}`,
+        inWords(`a ${measured.video.frameRate} video, which never calls ${name}`),
         'of a medium or high video',
       );
     }

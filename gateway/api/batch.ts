@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { describe, FusionError, invalidField, renameField } from '../../services/kit/errors.ts';
+import { describe, FusionError, invalidField, inWords, renameField } from '../../services/kit/errors.ts';
 import type { NewJob } from '../jobs/job.ts';
 import { checkClientId } from './job-options.ts';
 
@@ -11,7 +11,7 @@ export const batchSize = `1 to ${maxBatch} videos`;
 /** Throws INVALID_ARGUMENT unless a batch has 1 to 100 videos. */
 export function checkBatch<T>(videos: readonly T[]): readonly T[] {
   if (videos.length === 0 || videos.length > maxBatch) {
-    throw invalidField('videos', `${videos.length} videos`, batchSize);
+    throw invalidField('videos', inWords(`${videos.length} videos`), batchSize);
   }
   return videos;
 }

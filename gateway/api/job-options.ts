@@ -1,5 +1,5 @@
 import type { Webhook as WebhookMessage } from '../../proto/gen/fusionframes/v1/video.ts';
-import { invalidField, unknownField } from '../../services/kit/errors.ts';
+import { invalidField, inWords, unknownField } from '../../services/kit/errors.ts';
 import { type Webhook, type WebhookEvent, webhookEvents } from '../jobs/job.ts';
 import { requireRemote } from '../webhooks/guarded-lookup.ts';
 
@@ -19,10 +19,10 @@ const secretPattern = /^(?:whsec_[A-Za-z0-9+/]{2,}={0,2}|(?!whsec_)[\x20-\x7e]+)
 /** Validates a client id; `field` is its name in the API. Throws INVALID_ARGUMENT. */
 export function checkClientId(field: string, clientId: string): string {
   if (clientId.length > maxClientIdLength) {
-    throw invalidField(field, `${clientId.length} characters`, `at most ${maxClientIdLength} characters`);
+    throw invalidField(field, inWords(`${clientId.length} characters`), `at most ${maxClientIdLength} characters`);
   }
   if (unprintable.test(clientId)) {
-    throw invalidField(field, 'control characters or invalid Unicode', 'valid Unicode without control characters');
+    throw invalidField(field, clientId, 'valid Unicode without control characters');
   }
   return clientId;
 }
@@ -39,7 +39,7 @@ export function checkText(field: string, text: string): string {
 export function checkTime(field: string, time: Date | undefined): Date | undefined {
   const seconds = time ? time.getTime() / 1000 : 0;
   if (!(seconds >= 0 && seconds <= maxTimeSeconds)) {
-    throw invalidField(field, Number.isNaN(seconds) ? 'an invalid time' : seconds, 'a time from 1970 to 2286');
+    throw invalidField(field, time, 'a time from 1970 to 2286');
   }
   return time;
 }
@@ -59,13 +59,13 @@ export function resolveWebhook(webhook: WebhookMessage | undefined, allowLocal: 
   const { username, password, hostname, href } = new URL(url);
   if (username !== '' || password !== '') {
     // The URL is stored in the clear, and its calls are signed.
-    throw invalidField('webhook.url', 'a URL with credentials', 'a URL without user name and password');
+    throw invalidField('webhook.url', inWords('a URL with credentials'), 'a URL without user name and password');
   }
   if (secret.length > maxSecretLength || !secretPattern.test(secret)) {
     throw invalidField(
       'webhook.secret',
       // Not the given text: it may be a secret.
-      `${secret.length} characters`,
+      inWords(`${secret.length} characters`),
       `1 to ${maxSecretLength} printable ASCII characters, base64 after whsec_`,
     );
   }
@@ -87,7 +87,7 @@ function checkEvents(events: readonly string[]): WebhookEvent[] {
 export function checkMetadata(metadata: Iterable<readonly [string, string]>): Readonly<Record<string, string>> {
   const facts = [...metadata];
   if (facts.length > maxLabels) {
-    throw invalidField('metadata', `${facts.length} pairs`, `at most ${maxLabels} pairs`);
+    throw invalidField('metadata', inWords(`${facts.length} pairs`), `at most ${maxLabels} pairs`);
   }
   for (const [name, value] of facts) {
     if (name === '__proto__') {
@@ -101,7 +101,8 @@ export function checkMetadata(metadata: Iterable<readonly [string, string]>): Re
     }
     if (value.length > maxLabelValue || unprintable.test(value)) {
       const mustBe = `at most ${maxLabelValue} characters in valid Unicode, without control characters`;
-      throw invalidField(`metadata.${name}`, `${value.length} characters`, mustBe);
+      const isLong = value.length > maxLabelValue;
+      throw invalidField(`metadata.${name}`, isLong ? inWords(`${value.length} characters`) : value, mustBe);
     }
   }
   return Object.fromEntries(facts);

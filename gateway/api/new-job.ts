@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { CreateVideoRequest, type GivenKeyframes, type InputReference } from '../../proto/gen/fusionframes/v1/video.ts';
-import { invalidField } from '../../services/kit/errors.ts';
+import { invalidField, inWords } from '../../services/kit/errors.ts';
 import { requireTakesPicture } from '../../services/pipeline/first-frame.ts';
 import { checkKeyframeCount } from '../../services/pipeline/given-keyframes.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
@@ -82,7 +82,11 @@ export function newJob(
 /** Throws INVALID_ARGUMENT for keyframes beside a picture. */
 function readKeyframes({ keyframes, inputReference }: CreateVideoRequest): PictureSource | undefined {
   if (keyframes && inputReference) {
-    throw invalidField('keyframes', 'keyframes', 'absent with `input_reference`: the first of them is the first frame');
+    throw invalidField(
+      'keyframes',
+      inWords('keyframes'),
+      'absent with `input_reference`: the first of them is the first frame',
+    );
   }
   if (!keyframes) {
     return undefined;

@@ -38,13 +38,18 @@ export function readRange(
   checkTime('to', to);
   const begin = from ?? beginOf(to);
   const days = (to.getTime() - begin.getTime()) / 86_400_000;
+  const now = new Date();
+  // Clients fill in `to`.
+  if (days < 0 && from && from > now) {
+    throw invalidField('from', from, `a time in the past (it is ${now.toISOString()})`);
+  }
   if (days > maxUsageDays && !isToGiven) {
     const earliest = new Date(to.getTime() - 86_400_000 * maxUsageDays).toISOString();
-    throw invalidField('from', begin.toISOString(), `at most ${maxUsageDays} days before \`to\`, so after ${earliest}`);
+    throw invalidField('from', begin, `at most ${maxUsageDays} days before \`to\`, so after ${earliest}`);
   }
   if (days < 0 || days > maxUsageDays) {
     const mustBe = `a time from \`from\` (${begin.toISOString()}) to ${maxUsageDays} days later`;
-    throw invalidField('to', to.toISOString(), mustBe);
+    throw invalidField('to', to, mustBe);
   }
   return { from: begin, to };
 }

@@ -21,6 +21,7 @@ import {
   type OperatorAction,
   type QueueOfKey,
 } from './admin.ts';
+import { requireTimes } from './check-options.ts';
 import { type HttpCall, type HttpClientOptions, httpCalls } from './http-calls.ts';
 import type { CallOptions } from './video-client.ts';
 import { fromVideoObject } from './video-object.ts';
@@ -151,6 +152,7 @@ export function connectAdmin(options: HttpClientOptions): AdminClient {
     revokeKey: async (id, { keepJobs = false, ...how } = {}) =>
       fromApi(await change<RevokedKey>(`${pathOfKey(id)}/revoke?keep_jobs=${keepJobs}`, how)),
     async failures({ from, to, limit = 100, ...how } = {}) {
+      requireTimes({ from, to });
       const query = new URLSearchParams({
         limit: String(limit),
         ...(from && { from: from.toISOString() }),

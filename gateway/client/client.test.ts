@@ -303,6 +303,21 @@ describe.each(protocols)('over %s', (_, connect) => {
           code: Status.INVALID_ARGUMENT,
         });
       }
+      for (const time of [new Date(Number.NaN), '2026-01-01' as unknown as Date]) {
+        const lists = { createdBefore: client.list({ createdBefore: time }), from: client.usage({ from: time }) };
+        for (const [field, list] of Object.entries(lists)) {
+          await expect(collect<unknown>(list)).rejects.toMatchObject({ code: Status.INVALID_ARGUMENT, field });
+        }
+        expect(await refusal({ deadline: time })).toMatchObject({ code: Status.INVALID_ARGUMENT, field: 'deadline' });
+      }
+      const unknown = { groupBy: 'team', state: 'done' } as object;
+      for (const [list, message] of [
+        [client.usage(unknown), / must be one of key, preset, day \(got "team"\)$/],
+        [client.list(unknown), /^`state` must be one of .* \(got "done"\)$/],
+      ] as const) {
+        await expect(collect<unknown>(list)).rejects.toThrow(message);
+      }
+      expect(await refusal({ frameRate: 'fast' })).toMatchObject({ field: 'frame_rate' });
       await expect(client.get('video_0')).rejects.toMatchObject({ code: Status.NOT_FOUND });
     }));
 

@@ -10,6 +10,7 @@ import type { ClientTls } from '../../services/kit/tls.ts';
 import { wireJobFiles } from '../../services/pipeline/job-files.ts';
 import { wireJobStates } from '../../services/pipeline/job-states.ts';
 import { wireUsageGroups } from '../../services/pipeline/usage-groups.ts';
+import { requireTimes, wireOf } from './check-options.ts';
 import { followChanges } from './follow-changes.ts';
 import { type Download, type DownloadOptions, maxPageSize, usagePageSize, type VideoClient } from './video-client.ts';
 import {
@@ -67,11 +68,12 @@ export function connectGrpc({ address, apiKey, tls }: GrpcClientOptions): VideoC
     },
     get: async (id, options) => toVideo(await client.getVideo({ id }, { ...repeatable, ...options })),
     async *list({ pageSize = maxPageSize, state, signal, metadata, ...filter } = {}) {
+      requireTimes({ createdAfter: filter.createdAfter, createdBefore: filter.createdBefore });
       const request = {
         pageSize,
         ...filter,
         metadata: toLabels(metadata),
-        ...(state && { states: [wireJobStates[state]] }),
+        ...(state !== undefined && { states: [wireOf('state', state, wireJobStates)] }),
       };
       const options = { ...repeatable, ...(signal && { signal }) };
       let pageToken = '';
@@ -98,7 +100,8 @@ export function connectGrpc({ address, apiKey, tls }: GrpcClientOptions): VideoC
     },
     download: (id, options) => download(client, id, options),
     async *usage({ groupBy = 'key', from, to = new Date(), ...options } = {}) {
-      const request = { groupBy: wireUsageGroups[groupBy], from, to, pageSize: usagePageSize };
+      requireTimes({ from, to });
+      const request = { groupBy: wireOf('groupBy', groupBy, wireUsageGroups), from, to, pageSize: usagePageSize };
       let pageToken = '';
       do {
         const page = await client.listUsage({ ...request, pageToken }, { ...repeatable, ...options });
@@ -116,7 +119,9 @@ async function download(
   { file = 'video', offset = 0, signal }: DownloadOptions = {},
 ): Promise<Download> {
   const wanted =
-    typeof file === 'string' ? { file: wireJobFiles[file] } : { file: VideoFile.VIDEO_FILE_FRAME, frame: file.frame };
+    typeof file === 'string'
+      ? { file: wireOf('file', file, wireJobFiles) }
+      : { file: VideoFile.VIDEO_FILE_FRAME, frame: file.frame };
   const options = { deadline: longCall, ...(signal && { signal }) };
   const parts = client.downloadVideo({ id, ...wanted, offset: BigInt(offset) }, options)[Symbol.asyncIterator]();
   const first = await parts.next();

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { Status } from 'nice-grpc-common';
-import { FusionError, invalidField, isAbortError } from '../../services/kit/errors.ts';
+import { FusionError, invalidField, inWords, isAbortError } from '../../services/kit/errors.ts';
 import type { UsageGroupObject } from '../api/http/usage-object.ts';
 import type { VideoList } from '../api/http/video-object.ts';
+import { requireTimes } from './check-options.ts';
 import { type Change, followChanges } from './follow-changes.ts';
 import { type HttpCall, type HttpClientOptions, httpCalls } from './http-calls.ts';
 import { readServerEvents } from './server-events.ts';
@@ -45,7 +46,7 @@ export function connectHttp(options: HttpClientOptions): VideoClient {
 
   async function download(id: string, { file = 'video', offset = 0, signal }: DownloadOptions = {}): Promise<Download> {
     if (typeof file !== 'string') {
-      throw invalidField('file', 'a frame', 'a named file: single frames are available over gRPC only');
+      throw invalidField('file', inWords('a frame'), 'a named file: single frames are available over gRPC only');
     }
     const response = await call(`${pathOf(id)}/content?variant=${file}`, {
       ...(offset > 0 && { headers: { range: `bytes=${offset}-` } }),
@@ -62,7 +63,7 @@ export function connectHttp(options: HttpClientOptions): VideoClient {
   }
 
   return {
-    create(video, options) {
+    async create(video, options) {
       const headers = { 'idempotency-key': video.idempotencyKey ?? randomUUID() };
       return callForVideo('/v1/videos', { ...options, method: 'POST', headers, body: toCreateBody(video) });
     },
@@ -111,6 +112,7 @@ export function connectHttp(options: HttpClientOptions): VideoClient {
     },
     download,
     async *usage({ groupBy = 'key', from, to = new Date(), ...options } = {}) {
+      requireTimes({ from, to });
       const query = new URLSearchParams({ group_by: groupBy, to: to.toISOString(), limit: String(usagePageSize) });
       if (from) {
         query.set('from', from.toISOString());

@@ -18,8 +18,8 @@ const codes: Readonly<Record<number, Status>> = {
   504: Status.DEADLINE_EXCEEDED,
 };
 
-/** Codes about a video's state, for which HTTP also uses 400. */
-const preconditions = new Set(['wrong_state', 'no_such_file_yet']);
+/** Codes about a state, for which HTTP also uses 400. */
+const preconditions = new Set(['wrong_state', 'no_such_file_yet', 'deadline_hopeless', 'model_draining', 'own_key']);
 
 /** The error in a response, which may come from a proxy in front of the gateway. */
 export function readHttpError(status: number, headers: Headers, body: string): FusionError {

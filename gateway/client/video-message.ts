@@ -8,11 +8,21 @@ import {
   VideoSettings,
   type Webhook,
 } from '../../proto/gen/fusionframes/v1/video.ts';
+import { fieldName } from '../../services/kit/field-name.ts';
 import { wireJobFiles } from '../../services/pipeline/job-files.ts';
 import { wireJobStates } from '../../services/pipeline/job-states.ts';
-import { jsonValue, mapOptions, toMessage, valueAt, wireName } from '../../services/pipeline/options.ts';
+import {
+  jsonValue,
+  listOptions,
+  mapOptions,
+  type Options,
+  toMessage,
+  valueAt,
+  wireName,
+} from '../../services/pipeline/options.ts';
 import { stageOfWire } from '../../services/pipeline/stages.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
+import { requireTimes, wireOf } from './check-options.ts';
 import type { Model, NamedFile, Settings, Usage, UsageGroup, Video, VideoState } from './video.ts';
 import type { FinishVideo, NewVideo } from './video-client.ts';
 
@@ -20,6 +30,7 @@ import type { FinishVideo, NewVideo } from './video-client.ts';
 export function toCreateMessage(video: NewVideo, clientId: string): CreateVideoRequest {
   const { model = '', lora = [], priority, previews = false, inputReference } = video;
   const { givenKeyframes, webhook, deadline } = video;
+  requireTimes({ deadline });
   const settings = toSettingsMessage(video);
   return CreateVideoRequest.fromPartial({
     settings,
@@ -57,12 +68,23 @@ export function toWebhookMessage(webhook: NewVideo['webhook']): Webhook | undefi
 /** The contract's settings of a video that goes on from another one's keyframes. */
 export function toFinishMessage(settings: FinishVideo): Partial<VideoSettings> {
   const { frameRate, format } = videoOptions;
-  return toMessage({ frameRate, format }, settings);
+  return toKnownMessage({ frameRate, format }, settings);
 }
 
 /** The contract's settings. */
 export function toSettingsMessage(video: NewVideo): VideoSettings {
-  return VideoSettings.fromPartial(toMessage(videoOptions, video));
+  return VideoSettings.fromPartial(toKnownMessage(videoOptions, video));
+}
+
+/** Throws INVALID_ARGUMENT for an unknown name, which the message could not hold. */
+function toKnownMessage(options: Options, values: object): object {
+  for (const { option, path } of listOptions(options)) {
+    const value = valueAt(values, path);
+    if (option.wire && value !== undefined) {
+      wireOf(fieldName(path), value as string, option.wire);
+    }
+  }
+  return toMessage(options, values);
 }
 
 /** A video as callers see it. */

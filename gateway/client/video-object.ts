@@ -1,11 +1,12 @@
 import { invalidField } from '../../services/kit/errors.ts';
 import { snakeCase } from '../../services/kit/field-name.ts';
-import type { JobStateName } from '../../services/pipeline/job-states.ts';
+import { type JobStateName, wireJobStates } from '../../services/pipeline/job-states.ts';
 import { jsonValue, listOptions, mapOptions, valueAt } from '../../services/pipeline/options.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
 import type { ModelObject as ApiModelObject } from '../api/http/model-routes.ts';
 import type { UsageGroupObject } from '../api/http/usage-object.ts';
 import type { VideoObject as ApiVideoObject } from '../api/http/video-object.ts';
+import { requireTimes, wireOf } from './check-options.ts';
 import type { Model, Settings, Usage, UsageGroup, Video } from './video.ts';
 import type { ListOptions, NewVideo } from './video-client.ts';
 
@@ -54,6 +55,7 @@ export function toCreateBody(video: NewVideo): object {
     throw invalidField('keepFrames', true, 'false over HTTP: single frames are available over gRPC only');
   }
   const { model, lora, priority, previews, metadata, inputReference, webhook, deadline } = video;
+  requireTimes({ deadline });
   const { keepFrames: _, ...requested } = videoOptions;
   const options = listOptions(requested).map(({ option, path }) => [option.name, jsonValue(valueAt(video, path))]);
   return {
@@ -139,9 +141,10 @@ export function toListQuery({
   createdAfter,
   createdBefore,
 }: ListOptions): URLSearchParams {
+  requireTimes({ createdAfter, createdBefore });
   const query = new URLSearchParams({
     limit: String(pageSize),
-    ...(state && { status: statusOf(state) }),
+    ...(state !== undefined && { status: statusOf(state) }),
     ...(model !== undefined && { model }),
     ...(createdAfter && { created_after: createdAfter.toISOString() }),
     ...(createdBefore && { created_before: createdBefore.toISOString() }),
@@ -154,6 +157,7 @@ export function toListQuery({
 
 /** A cancelled video is a failed one. */
 function statusOf(state: JobStateName): string {
+  wireOf('state', state, wireJobStates);
   return Object.entries(states).find(([, name]) => name === state)?.[0] ?? 'failed';
 }
 

@@ -1,5 +1,5 @@
 import type { GivenKeyframes } from '../../proto/gen/fusionframes/v1/video.ts';
-import { invalidField, renameField, toFusionError } from '../../services/kit/errors.ts';
+import { invalidField, inWords, renameField, toFusionError } from '../../services/kit/errors.ts';
 import type { Caller } from '../keys/caller.ts';
 import { inTurn } from './request-pictures.ts';
 import type { VideoJobs } from './video-jobs.ts';
@@ -22,7 +22,7 @@ export async function countKeyframes(
     return inTurn(() => media.countKeyframes('keyframes', files));
   }
   if (files.length > 0) {
-    throw invalidField('keyframes.files', `${files.length} files`, 'empty with `video_id`');
+    throw invalidField('keyframes.files', inWords(`${files.length} files`), 'empty with `video_id`');
   }
   const { settings } = await jobs.get(videoId, caller).catch((error) => {
     throw renameField(toFusionError(error), 'keyframes.video_id');

@@ -92,7 +92,7 @@ function refusalOf(deadline: Date, place: QueuePlace | undefined, now: number): 
   if (deadline.getTime() <= now) {
     return invalidField(
       'deadline',
-      deadline.toISOString(),
+      deadline,
       `a time in the future (it is ${new Date(now).toISOString()})`,
     );
   }

@@ -1,5 +1,5 @@
 import { Status } from 'nice-grpc-common';
-import { FusionError, invalidField } from '../../services/kit/errors.ts';
+import { FusionError, invalidField, inWords } from '../../services/kit/errors.ts';
 import { keyframeEncoder } from '../../services/pipeline/keyframe-encoder.ts';
 import { movqEncoderName } from '../../services/pipeline/networks/movq.ts';
 import { ask } from '../database/ask.ts';
@@ -125,13 +125,13 @@ export class JobCreation {
     const route = models.routeOf(job) ?? models.default;
     const { stages, release } = useStages(route);
     const encoder = await findEncoder(stages.keyframes).finally(release);
-    // Without a replica the job waits for one, and fails if that has no encoder.
+    // Without a replica that answers, the job waits for one, and fails if that has no encoder.
     if (encoder?.ready === false) {
       const { name } = keyframeEncoder(route.preset);
       const build = `fusionframes models build ${job.model}${name === movqEncoderName ? ' --encoder' : ''}`;
       throw invalidField(
         'keyframes',
-        'keyframes',
+        inWords('keyframes'),
         `absent: ${job.model} was built without ${name} (\`${build}\` builds it)`,
       );
     }

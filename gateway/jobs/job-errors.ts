@@ -1,9 +1,9 @@
 import { Status } from 'nice-grpc-common';
-import { FusionError, shorten } from '../../services/kit/errors.ts';
+import { FusionError, shown } from '../../services/kit/errors.ts';
 import type { Job } from './job.ts';
 
 export function noSuchJob(id: string): FusionError {
-  return new FusionError(Status.NOT_FOUND, `Job "${shorten(id)}" not found`, {
+  return new FusionError(Status.NOT_FOUND, `Job "${shown(id)}" not found`, {
     reason: 'NO_SUCH_JOB',
     field: 'id',
   });

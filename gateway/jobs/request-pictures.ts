@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
 import { Status } from 'nice-grpc-common';
 import type { Sql } from 'postgres';
-import { FusionError, invalidField, shorten } from '../../services/kit/errors.ts';
+import { FusionError, invalidField, inWords, shown } from '../../services/kit/errors.ts';
 import { HeldBytes } from '../../services/kit/limits/held-bytes.ts';
 import { timeLimit } from '../../services/kit/time-limit.ts';
 import type { JobSettings } from '../../services/pipeline/video-options.ts';
@@ -111,7 +111,7 @@ export class RequestPictures {
       const { width, height } = job.settings;
       throw invalidField(
         'keyframes.video_id',
-        `${width}x${height}`,
+        inWords(`${width}x${height}`),
         `a video of ${size.width}x${size.height}, the same size`,
       );
     }
@@ -121,7 +121,7 @@ export class RequestPictures {
   async #find(id: string): Promise<Job> {
     const row = await ask(this.#sql, () => readJob(this.#sql, id, this.#caller));
     if (!row) {
-      const message = `\`${field}\` must name one of your videos ("${shorten(id)}" was not found)`;
+      const message = `\`${field}\` must name one of your videos ("${shown(id)}" was not found)`;
       throw new FusionError(Status.NOT_FOUND, message, { reason: 'NO_SUCH_JOB', field });
     }
     return toJob(row, 0);

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { Status } from 'nice-grpc-common';
 import type { Sql, TransactionSql } from 'postgres';
-import { FusionError, shorten } from '../../services/kit/errors.ts';
+import { FusionError, shown } from '../../services/kit/errors.ts';
 import { answerWithin, ask } from '../database/ask.ts';
 import { transact } from '../database/transact.ts';
 import {
@@ -17,7 +17,7 @@ import {
 } from './api-key.ts';
 import { ApiKeyRows, type KeyPage, type StoredKey } from './api-key-rows.ts';
 import { anonymous, type Caller, scopes } from './caller.ts';
-import { requireValidKey } from './key-fields.ts';
+import { isSameKey, requireValidKey } from './key-fields.ts';
 
 /**
  * How long cached keys are used without querying the database again, in milliseconds. Notifications of changes may get
@@ -127,7 +127,11 @@ export class ApiKeys {
   async create(wanted: NewApiKey, also?: AlongWith): Promise<{ key: ApiKey; text: string }> {
     requireValidKey(wanted);
     const { id, text, hash } = newSecret();
-    const key = await this.#change((rows) => rows.insert(id, hash, wanted), also);
+    const key = await transact(this.#sql, async (sql) => {
+      const inserted = await new ApiKeyRows(sql).insert(id, hash, wanted);
+      await also?.(sql, inserted);
+      return inserted;
+    });
     this.#closed = true;
     return { key, text };
   }
@@ -156,14 +160,24 @@ export class ApiKeys {
     return requireFound(id, isKeyId(id) ? await this.#rows.find(id) : undefined);
   }
 
-  /** Changes a key, as soon as {@link revoke} would. Throws INVALID_ARGUMENT or NOT_FOUND. */
+  /**
+   * Changes a key, as soon as {@link revoke} would. Throws INVALID_ARGUMENT or NOT_FOUND.
+   *
+   * @param also not called if the key is so already
+   */
   async update(id: string, { limits, ...changes }: ApiKeyChanges, also?: AlongWith): Promise<ApiKey> {
-    const key = await this.#change(async (rows) => {
+    const key = await transact(this.#sql, async (sql) => {
+      const rows = new ApiKeyRows(sql);
       const found = requireFound(id, isKeyId(id) ? await rows.findForChange(id) : undefined);
       const wanted = { ...found, ...changes, limits: { ...found.limits, ...limits } };
       requireValidKey(wanted);
-      return requireFound(id, await rows.update(id, wanted));
-    }, also);
+      if (isSameKey(found, wanted)) {
+        return found;
+      }
+      const changed = requireFound(id, await rows.update(id, wanted));
+      await also?.(sql, changed);
+      return changed;
+    });
     this.#forget();
     return key;
   }
@@ -183,14 +197,6 @@ export class ApiKeys {
     });
     this.#forget();
     return key;
-  }
-
-  #change(change: (rows: ApiKeyRows) => Promise<StoredKey>, also?: AlongWith): Promise<StoredKey> {
-    return transact(this.#sql, async (sql) => {
-      const key = await change(new ApiKeyRows(sql));
-      await also?.(sql, key);
-      return key;
-    });
   }
 
   /** Whether a key exists or existed, in which case callers need one. */
@@ -268,7 +274,7 @@ export class ApiKeys {
 
 function requireFound(id: string, key: StoredKey | undefined): StoredKey {
   if (!key) {
-    throw new FusionError(Status.NOT_FOUND, `API key "${shorten(id)}" not found`, {
+    throw new FusionError(Status.NOT_FOUND, `API key "${shown(id)}" not found`, {
       reason: 'NO_SUCH_KEY',
       field: 'id',
     });

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { invalidField } from '../../services/kit/errors.ts';
 import { type Kind, wholeNumber } from '../../services/kit/values.ts';
@@ -99,6 +100,15 @@ export function requireValidKey(key: NewApiKey | ApiKey): void {
   for (const [field, value] of Object.entries(values)) {
     requireKind(field, keyFields[field as FieldName].kind, value);
   }
+}
+
+/** Whether two keys have the same name and settings; the order in lists does not count. */
+export function isSameKey(one: ApiKey, other: ApiKey): boolean {
+  const inOrder = (key: ApiKey) => {
+    const { scopes: allowed, budgets, ...rest } = keyValues(key);
+    return { ...rest, scopes: allowed.sort(), budgets: budgets.sort() };
+  };
+  return isDeepStrictEqual(inOrder(one), inOrder(other));
 }
 
 function requireKind(field: string, { given, mustBe }: Pick<Kind<unknown>, 'given' | 'mustBe'>, value: unknown): void {

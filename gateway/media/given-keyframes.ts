@@ -1,6 +1,6 @@
 import { Status } from 'nice-grpc-common';
 import sharp, { type Sharp } from 'sharp';
-import { FusionError, invalidField } from '../../services/kit/errors.ts';
+import { FusionError, invalidField, inWords } from '../../services/kit/errors.ts';
 import { maxPictureBytes, maxPicturePixels, minKeyframes } from '../../services/kit/pictures.ts';
 import { reasonOf } from '../../services/kit/reason-of.ts';
 import { timeLimit } from '../../services/kit/time-limit.ts';
@@ -30,7 +30,7 @@ interface Size {
 export async function countKeyframes(field: string, files: readonly Uint8Array[]): Promise<number> {
   const bytes = files.reduce((sum, { length }) => sum + length, 0);
   if (bytes > maxPictureBytes) {
-    throw invalidField(field, `${bytes} bytes`, `at most ${maxPictureBytes} bytes`);
+    throw invalidField(field, inWords(`${bytes} bytes`), `at most ${maxPictureBytes} bytes`);
   }
   const [first, ...others] = files;
   const isClip = first !== undefined && others.length === 0;
@@ -38,7 +38,11 @@ export async function countKeyframes(field: string, files: readonly Uint8Array[]
   if (count < minKeyframes || count >= manyFrames) {
     const number = count < manyFrames ? `${count}` : `at least ${manyFrames}`;
     const given = isClip ? `a clip of ${number} ${count === 1 ? 'frame' : 'frames'}` : `${number} pictures`;
-    throw invalidField(field, given, `${minKeyframes} or more frames, at most as many as the model has keyframes`);
+    throw invalidField(
+      field,
+      inWords(given),
+      `${minKeyframes} or more frames, at most as many as the model has keyframes`,
+    );
   }
   return count;
 }
@@ -87,7 +91,11 @@ export async function prepareKeyframes(
   }
   if (filled !== frames.length) {
     const decoded = filled / (frames.length / count);
-    throw invalidField(field, `${decoded} that can be decoded`, `a clip with ${count} frames, as its index says`);
+    throw invalidField(
+      field,
+      inWords(`${decoded} that can be decoded`),
+      `a clip with ${count} frames, as its index says`,
+    );
   }
   const raw = { width: size.width, height: count * size.height, channels: 3 } as const;
   return { png: await sharp(frames, { raw, limitInputPixels: false }).png().toBuffer(), warnings: [...warnings] };
@@ -109,7 +117,11 @@ async function withClip<T>(
   try {
     const clip = isWebp(file) ? await openAnimation(file) : await openVideo(file, limit.signal);
     if (clip.width * clip.height > maxPicturePixels) {
-      throw invalidField(field, `${clip.width}x${clip.height}`, `frames of at most ${maxPicturePixels} pixels`);
+      throw invalidField(
+        field,
+        inWords(`${clip.width}x${clip.height}`),
+        `frames of at most ${maxPicturePixels} pixels`,
+      );
     }
     return await use(clip, limit.signal);
   } catch (error) {

@@ -1,4 +1,4 @@
-import { invalidField } from '../../services/kit/errors.ts';
+import { invalidField, inWords } from '../../services/kit/errors.ts';
 import { maxPictureBytes } from '../../services/kit/pictures.ts';
 
 export type PictureType = 'PNG' | 'JPEG' | 'WebP' | 'AVIF';
@@ -11,16 +11,16 @@ const mustBe = 'a PNG, JPEG, WebP or AVIF picture';
  */
 export function requirePicture(field: string, file: Uint8Array): PictureType {
   if (file.length === 0) {
-    throw invalidField(field, 'an empty file', mustBe);
+    throw invalidField(field, inWords('an empty file'), mustBe);
   }
   if (file.length > maxPictureBytes) {
-    throw invalidField(field, `${file.length} bytes`, `a picture of at most ${maxPictureBytes} bytes`);
+    throw invalidField(field, inWords(`${file.length} bytes`), `a picture of at most ${maxPictureBytes} bytes`);
   }
   const bytes = Buffer.from(file.buffer, file.byteOffset, file.byteLength);
   const text = (start: number, end: number) => bytes.toString('latin1', start, end);
   if (text(0, 8) === '\x89PNG\r\n\x1a\n') {
     if (isAnimatedPng(bytes)) {
-      throw invalidField(field, 'an animated PNG', 'a single picture, not an animation');
+      throw invalidField(field, inWords('an animated PNG'), 'a single picture, not an animation');
     }
     return 'PNG';
   }
@@ -33,7 +33,7 @@ export function requirePicture(field: string, file: Uint8Array): PictureType {
   if (text(4, 8) === 'ftyp') {
     const brands = [...text(8, Math.min(bytes.readUInt32BE(0), 64)).matchAll(/.{4}/gs)].map(([brand]) => brand);
     if (brands[0] === 'avis') {
-      throw invalidField(field, 'an animated AVIF', 'a single picture, not an animation');
+      throw invalidField(field, inWords('an animated AVIF'), 'a single picture, not an animation');
     }
     if (brands.includes('avif')) {
       return 'AVIF';

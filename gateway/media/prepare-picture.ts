@@ -1,6 +1,6 @@
 import { Status } from 'nice-grpc-common';
 import sharp, { type Metadata, type Sharp } from 'sharp';
-import { FusionError, invalidField } from '../../services/kit/errors.ts';
+import { FusionError, invalidField, inWords } from '../../services/kit/errors.ts';
 import { maxPicturePixels } from '../../services/kit/pictures.ts';
 import { requirePicture } from './picture-type.ts';
 
@@ -68,11 +68,11 @@ function openPicture(file: Uint8Array): Sharp {
 function requireSingle(field: string, header: Metadata): { width: number; height: number } {
   const { pages = 1 } = header;
   if (pages > 1) {
-    throw invalidField(field, `${pages} pictures`, 'a single picture, not an animation');
+    throw invalidField(field, inWords(`${pages} pictures`), 'a single picture, not an animation');
   }
   const { width, height } = header.autoOrient;
   if (width * height > maxPicturePixels) {
-    throw invalidField(field, `${width}x${height}`, `a picture of at most ${maxPicturePixels} pixels`);
+    throw invalidField(field, inWords(`${width}x${height}`), `a picture of at most ${maxPicturePixels} pixels`);
   }
   return { width, height };
 }

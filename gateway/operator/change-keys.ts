@@ -35,7 +35,7 @@ export async function createKey(
   return created;
 }
 
-/** Changes a key and records that in the same transaction. Throws INVALID_ARGUMENT or NOT_FOUND. */
+/** Changes a key and records that in the same transaction, if it is a change. Throws INVALID_ARGUMENT or NOT_FOUND. */
 export async function updateKey(
   { sql, keys }: KeyStore,
   id: string,
@@ -43,8 +43,15 @@ export async function updateKey(
   { keyId, record = recordAction, onDone }: Recording,
 ): Promise<ApiKey> {
   const action: Action = { name: 'key.update', target: id, details: { ...values }, keyId };
-  const key = await ask(sql, () => keys.update(id, keyChanges(values), (transaction) => record(transaction, action)));
-  onDone?.(action);
+  let isChange = false;
+  const recordChange = async (transaction: TransactionSql) => {
+    isChange = true;
+    await record(transaction, action);
+  };
+  const key = await ask(sql, () => keys.update(id, keyChanges(values), recordChange));
+  if (isChange) {
+    onDone?.(action);
+  }
   return key;
 }
 

@@ -1,6 +1,6 @@
 import { Status } from 'nice-grpc-common';
 import type { Sql, TransactionSql } from 'postgres';
-import { FusionError, invalidField, shorten } from '../../services/kit/errors.ts';
+import { FusionError, invalidField, shown } from '../../services/kit/errors.ts';
 import type { Logger } from '../../services/kit/log.ts';
 import { ask } from '../database/ask.ts';
 import { lock } from '../database/locks.ts';
@@ -254,7 +254,7 @@ function isGatewayName(text: string): boolean {
 }
 
 function noSuchGateway(name: string): FusionError {
-  return new FusionError(Status.NOT_FOUND, `Gateway "${shorten(name)}" not found`, {
+  return new FusionError(Status.NOT_FOUND, `Gateway "${shown(name)}" not found`, {
     reason: 'NO_SUCH_GATEWAY',
     field: 'name',
   });

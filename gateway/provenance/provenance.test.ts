@@ -184,10 +184,13 @@ describe('a signed video', () => {
     const unsigned = await callCli(['verify', plain, '--json']);
     expect(unsigned.code).toBe(3);
     expect(JSON.parse(unsigned.stdout)).toMatchObject({ file: plain, state: 'unsigned', comparison: null });
+    const authority = await readFile(join(folder, 'ca.pem'), 'utf8');
+    await writeFile(join(folder, 'broken.pem'), authority + authority.replace(/\n\w{8}/, '\nbroken!!'));
     for (const [args, message] of [
       [['video.avi'], '`video` must be a file name ending in .mp4 or .webp'],
       [[join(folder, 'none.mp4')], '`video` must be a readable file'],
       [[signed, '--trust', join(folder, 'key.pem')], '`--trust` must be a file of PEM certificates'],
+      [[signed, '--trust', join(folder, 'broken.pem')], '`--trust` must be a file of PEM certificates; it has no PEM'],
       [[signed, '--min-psnr', 'high'], '`--min-psnr` must be a number from 0 to 200'],
       [[signed, '--preset', 'nano'], 'The video does not contain its prompt'],
       [[join(folder, 'between.mp4'), '--preset', 'nano', '--prompt', 'a'], 'pass them with `--keyframes`'],

@@ -46,10 +46,13 @@ export function encodeKeyframes(
   return receiveLatents(stage, watchedStream(stage, open, signal), shape, { onProgress });
 }
 
-/** Longest that a stage may take to describe its encoder, milliseconds. */
-const deadline = 10_000;
+/** Longest that a stage may take to describe its encoder, milliseconds: someone waits who creates a video. */
+const deadline = 2000;
 
-/** The model that encodes keyframes, and whether it can. Undefined if the stage has no replica now, so that it is not known. */
+/**
+ * The model that encodes keyframes, and whether it can. Undefined if the stage does not answer now, so that it is not
+ * known.
+ */
 export async function findEncoder({
   client,
 }: Pick<Stage<KeyframesServiceDefinition>, 'client'>): Promise<DescribeEncoderResponse | undefined> {
@@ -57,7 +60,7 @@ export async function findEncoder({
     return await client.describeEncoder({}, { ...repeatable, deadline });
   } catch (error) {
     const { code, reason } = toFusionError(error);
-    if (reason === noConnection) {
+    if (reason === noConnection || code === Status.DEADLINE_EXCEEDED || code === Status.UNAVAILABLE) {
       return undefined;
     }
     // A stage of the previous release.

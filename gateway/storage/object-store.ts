@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type Readable, Transform } from 'node:stream';
 import { Status } from 'nice-grpc-common';
-import { FusionError, invalidField } from '../../services/kit/errors.ts';
+import { FusionError, invalidField, inWords } from '../../services/kit/errors.ts';
 
 /** A byte range of an object, both ends inclusive. An end beyond the object means its last byte. */
 export interface ByteRange {
@@ -70,10 +70,10 @@ export function requirePrefix(prefix: string): string {
 /** Throws INVALID_ARGUMENT for an invalid range. */
 export function requireRange(range: ByteRange | undefined): void {
   if (range && !(Number.isSafeInteger(range.start) && Number.isSafeInteger(range.end) && range.start >= 0)) {
-    throw invalidField('range', `${range.start}–${range.end}`, 'whole numbers from 0');
+    throw invalidField('range', inWords(`${range.start}–${range.end}`), 'whole numbers from 0');
   }
   if (range && range.end < range.start) {
-    throw invalidField('range', `${range.start}–${range.end}`, 'an end that is not before the start');
+    throw invalidField('range', inWords(`${range.start}–${range.end}`), 'an end that is not before the start');
   }
 }
 

@@ -25,7 +25,7 @@ export interface StageHooks {
   interpolation?(step: number, signal: AbortSignal): Promise<void>;
   decoder?(frame: number, signal: AbortSignal, total: number): Promise<void>;
   /** Whether the keyframes stage has the encoder. Default: it has. */
-  encoder?(): boolean;
+  encoder?(): boolean | Promise<boolean>;
   /** Name of the model of all stages. Default: none, as with stages of the previous release. */
   model?(): string;
 }
@@ -144,7 +144,7 @@ function keyframes(hooks: StageHooks) {
       }
     },
 
-    describeEncoder: async () => ({ model: 'movq_encoder', ready: hooks.encoder?.() ?? true }),
+    describeEncoder: async () => ({ model: 'movq_encoder', ready: (await hooks.encoder?.()) ?? true }),
   });
 }
 

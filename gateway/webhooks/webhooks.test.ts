@@ -185,7 +185,7 @@ describe('a webhook', () => {
         expect([status, json.error.param, json.error.message]).toEqual([
           400,
           'webhook.url',
-          '`webhook.url` must be a URL without user name and password (got "a URL with credentials")',
+          '`webhook.url` must be a URL without user name and password (got a URL with credentials)',
         ]);
       }
     }, on));

@@ -1,5 +1,5 @@
 import type { InterpolateParameters, InterpolateRequest } from '../../proto/gen/fusionframes/v1/interpolation.ts';
-import { invalidField } from '../kit/errors.ts';
+import { invalidField, inWords } from '../kit/errors.ts';
 import { type Checkpoint, CheckpointAssembler, maxCheckpointArrays } from '../pipeline/checkpoint-pieces.ts';
 import { checkCheckpointSeconds } from '../pipeline/checkpoints.ts';
 import { checkLatentSize, maxLatentBytes } from '../pipeline/latents.ts';
@@ -52,7 +52,7 @@ export async function receiveTask(
   for await (const { part } of requests) {
     if (part?.$case === 'parameters') {
       if (parameters) {
-        throw invalidField('parameters', 'a second time', 'once, in the first message');
+        throw invalidField('parameters', inWords('a second time'), 'once, in the first message');
       }
       parameters = part.value;
     } else if (part?.$case === 'latents') {
@@ -74,7 +74,7 @@ export async function receiveTask(
   checkLatentSize('latents', frames.shape, preset);
   const [count = 0, ...frameShape] = frames.shape;
   if (count < 2) {
-    throw invalidField('latents', `${count} frame`, 'at least 2 frames');
+    throw invalidField('latents', inWords(`${count} frame`), 'at least 2 frames');
   }
   return {
     frames,

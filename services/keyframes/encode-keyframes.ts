@@ -1,6 +1,6 @@
 import { Status } from 'nice-grpc-common';
 import type { EncodeKeyframesRequest, EncodeKeyframesResponse } from '../../proto/gen/fusionframes/v1/keyframes.ts';
-import { FusionError, invalidField } from '../kit/errors.ts';
+import { FusionError, invalidField, inWords } from '../kit/errors.ts';
 import { BackendTime } from '../kit/telemetry/backend-time.ts';
 import { handOver } from '../pipeline/hand-over.ts';
 import { keyframeEncoder } from '../pipeline/keyframe-encoder.ts';
@@ -83,10 +83,10 @@ async function receivePictures(
   const [count = 0, tall = 0, wide = 0, colours] = pictures.shape;
   if (count < minKeyframes || count > frames || colours !== 3) {
     const mustBe = `[pictures, height, width, 3] with ${minKeyframes} to ${frames} pictures`;
-    throw invalidField('pictures', `shape [${pictures.shape}]`, mustBe);
+    throw invalidField('pictures', inWords(`shape [${pictures.shape}]`), mustBe);
   }
   if (tall % latentScale !== 0 || wide % latentScale !== 0) {
-    throw invalidField('pictures', `${wide}x${tall} pixels`, `multiples of ${latentScale}`);
+    throw invalidField('pictures', inWords(`${wide}x${tall} pixels`), `multiples of ${latentScale}`);
   }
   checkLatentSize('pictures', [count, latentChannels, tall / latentScale, wide / latentScale], preset);
   return { pictures, priority: priority ?? 0 };

@@ -1,5 +1,5 @@
 import type { GenerateKeyframesRequest } from '../../proto/gen/fusionframes/v1/keyframes.ts';
-import { invalidField } from '../kit/errors.ts';
+import { invalidField, inWords } from '../kit/errors.ts';
 import { type Checkpoint, CheckpointAssembler, maxCheckpointArrays } from '../pipeline/checkpoint-pieces.ts';
 import { checkCheckpointSeconds } from '../pipeline/checkpoints.ts';
 import { type FirstFrameSettings, firstFrameOptions } from '../pipeline/first-frame.ts';
@@ -70,7 +70,7 @@ export function readTask(request: GenerateKeyframesRequest, preset: Preset): Key
     throw invalidField('things', things.length, 'absent with a first frame, which shows where the things are');
   }
   if (request.width % latentScale !== 0 || request.height % latentScale !== 0) {
-    throw invalidField('size', `${request.width}x${request.height}`, `multiples of ${latentScale}`);
+    throw invalidField('size', inWords(`${request.width}x${request.height}`), `multiples of ${latentScale}`);
   }
   const latentShape = [
     preset.keyframes.frames,
@@ -97,7 +97,7 @@ export function readTask(request: GenerateKeyframesRequest, preset: Preset): Key
 function checkTokens(field: string, { context }: TextContext, prompt: TextContext): void {
   const [given, wanted] = [context.shape[0], prompt.context.shape[0]];
   if (given !== wanted) {
-    throw invalidField(`${field}.context`, `${given} tokens`, `${wanted} tokens, as many as the prompt`);
+    throw invalidField(`${field}.context`, inWords(`${given} tokens`), `${wanted} tokens, as many as the prompt`);
   }
 }
 
@@ -113,7 +113,7 @@ function readFirstFrame(request: GenerateKeyframesRequest, preset: Preset): Keyf
   const { firstFrame: given, height, width } = request;
   if (preset.firstFrame === undefined) {
     if (given) {
-      throw invalidField('first_frame', 'a first frame', `absent: ${preset.name} does not continue one`);
+      throw invalidField('first_frame', inWords('a first frame'), `absent: ${preset.name} does not continue one`);
     }
     return undefined;
   }
@@ -121,7 +121,7 @@ function readFirstFrame(request: GenerateKeyframesRequest, preset: Preset): Keyf
   const settings = resolveOptions(firstFrameOptions, given, defaults, preset, ['first_frame']);
   const picture = given?.picture && fromWireTensor('first_frame.picture', given.picture, 'uint8', 3);
   if (picture && picture.shape.join() !== [height, width, 3].join()) {
-    throw invalidField('first_frame.picture', `shape [${picture.shape}]`, `[${height}, ${width}, 3]`);
+    throw invalidField('first_frame.picture', inWords(`shape [${picture.shape}]`), `[${height}, ${width}, 3]`);
   }
   return preset.firstFrame.kind === 'conditioned'
     ? { kind: 'conditioned', ...(settings as FirstFrameSettings), picture }

@@ -65,6 +65,7 @@ const reasons = [
   'NO_C2PA',
   'NO_CONNECTION',
   'NO_EMBEDDED_POSTGRES',
+  'NO_ENCODER',
   'NO_PROGRESS',
   'NO_ROUTE',
   'NO_SERVER_USER',

@@ -2,6 +2,7 @@ import { ClientError, ServerError, Status } from 'nice-grpc-common';
 // Types alone: this file is loaded by every thread and command, and loading the package takes longer than many of them run.
 import type { BadRequest, ErrorInfo, RetryInfo, RichClientError } from 'nice-grpc-error-details';
 import type { ErrorReason } from './error-reasons.ts';
+import { plainText } from './plain-text.ts';
 
 /** What {@link FusionError} carries besides its message. */
 export interface FusionErrorOptions {
@@ -46,15 +47,32 @@ export class FusionError extends Error {
  * @param mustBe what is allowed, as it reads after "must be"
  */
 export function invalidField(field: string, given: unknown, mustBe: string): FusionError {
-  return new FusionError(Status.INVALID_ARGUMENT, `\`${field}\` must be ${mustBe} (got ${describe(given)})`, {
+  const name = shown(field, maxFieldLength);
+  return new FusionError(Status.INVALID_ARGUMENT, `\`${name}\` must be ${mustBe} (got ${describe(given)})`, {
     reason: 'INVALID_FIELD',
-    field,
+    field: name,
   });
+}
+
+/** Longer names of fields contain a caller's own, such as that of a label. */
+const maxFieldLength = 160;
+
+/** What was given, for {@link invalidField} to report in these words: the value says less, or is secret or long. */
+export function inWords(words: string): object {
+  return new InWords(words);
+}
+
+class InWords {
+  readonly words: string;
+
+  constructor(words: string) {
+    this.words = words;
+  }
 }
 
 /** INVALID_ARGUMENT for an unknown field; says which ones there are, if `known` lists them. */
 export function unknownField(field: string, known?: readonly string[]): FusionError {
-  const name = shorten(field);
+  const name = shown(field);
   const fault = name === '' ? 'A field has an empty name' : `\`${name}\` is not a known field`;
   const message = known ? `${fault}; known: ${known.join(', ') || 'none'}` : fault;
   return new FusionError(Status.INVALID_ARGUMENT, message, {
@@ -118,21 +136,51 @@ export function isAbortError(error: unknown): boolean {
   return (error as { name?: unknown } | undefined)?.name === 'AbortError';
 }
 
-/** A value from outside as errors show it; lists and objects by their kind only, since their text may be very long. */
+/**
+ * A value from outside as errors show it. Long lists and lists of lists or objects by their length, and objects by their kind
+ * only, since their text may be very long.
+ */
 export function describe(value: unknown): string {
   if (value === undefined) {
     return 'nothing';
   }
   if (typeof value === 'string') {
-    return `"${shorten(value)}"`;
+    return `"${shown(value)}"`;
   }
-  if (typeof value === 'object' && value !== null) {
-    return Array.isArray(value) ? (value.length === 0 ? 'an empty list' : 'a list') : 'an object';
+  if (value instanceof InWords) {
+    return value.words;
   }
-  return String(value);
+  if (value instanceof Date) {
+    return Number.isNaN(value.getTime()) ? 'an invalid time' : value.toISOString();
+  }
+  if (ArrayBuffer.isView(value)) {
+    return `${value.byteLength} bytes`;
+  }
+  if (Array.isArray(value)) {
+    return describeList(value);
+  }
+  return typeof value === 'object' && value !== null ? 'an object' : String(value);
+}
+
+function describeList(list: readonly unknown[]): string {
+  if (list.length === 0) {
+    return 'an empty list';
+  }
+  const isShort = list.length <= maxShownItems && list.every((item) => typeof item !== 'object' || item === null);
+  const text = isShort ? `[${list.map(describe).join(', ')}]` : '';
+  return isShort && text.length <= maxShown ? text : `a list of ${list.length} ${list.length === 1 ? 'item' : 'items'}`;
+}
+
+const maxShownItems = 10;
+/** Characters of a value in an error. */
+const maxShown = 80;
+
+/** A text from outside as errors show it: cut, without characters that would disturb the text around it. */
+export function shown(text: string, length = maxShown): string {
+  return shorten(plainText(text), length);
 }
 
 /** A text cut to at most `length` characters, not between the halves of one. */
-export function shorten(text: string, length = 80): string {
+export function shorten(text: string, length = maxShown): string {
   return text.length > length ? `${text.slice(0, length - 3).replace(/\p{Surrogate}$/u, '')}...` : text;
 }

@@ -1,11 +1,11 @@
 /**
- * Text from outside, with control characters escaped, which a terminal would interpret, and those that change the
- * direction of text.
+ * Text from outside, with the characters escaped that a terminal would interpret, that change the direction of text or begin
+ * a line, and halves of characters.
  *
  * @param allowed control characters that stay
  */
 export function plainText(text: string, allowed = ''): string {
-  return text.replace(/[\p{Cc}\p{Bidi_Control}]/gu, (character) =>
+  return text.replace(/[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}\p{Surrogate}]/gu, (character) =>
     allowed.includes(character) ? character : escaped(character),
   );
 }

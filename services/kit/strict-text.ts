@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { BinaryReader } from '@bufbuild/protobuf/wire';
 import type { CallContext, CompatServiceDefinition, ServerMiddlewareCall } from 'nice-grpc';
 import { Status } from 'nice-grpc-common';
-import { FusionError, invalidField } from './errors.ts';
+import { FusionError, invalidField, inWords } from './errors.ts';
 import { fieldName } from './field-name.ts';
 
 interface MessageType {
@@ -55,7 +55,7 @@ function checkMessage(message: unknown): void {
     });
   }
   if (field !== undefined) {
-    throw invalidField(field, 'other bytes', 'text in UTF-8');
+    throw invalidField(field, inWords('other bytes'), 'text in UTF-8');
   }
 }
 

@@ -1,10 +1,11 @@
-import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { createPrivateKey, type X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { experimental } from '@grpc/grpc-js';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from './errors.ts';
 import { fileVersion, watchSeconds } from './file-version.ts';
 import type { Logger } from './log.ts';
+import { parseCertificates } from './pem-certificates.ts';
 import { reasonOf } from './reason-of.ts';
 import { observe } from './telemetry/metrics.ts';
 
@@ -187,18 +188,13 @@ async function read(setting: string, path: string): Promise<Buffer> {
   }
 }
 
-/** All certificates in a file, at least one. Node itself silently stops at the first invalid one. */
+/** All certificates in a file, at least one. */
 function parse(setting: string, path: string, pem: Buffer): X509Certificate[] {
-  const texts = pem.toString('latin1').split(/(?=-----BEGIN )/);
-  const blocks = texts.filter((text) => /^-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----/.test(text));
-  return (blocks.length === 0 ? texts : blocks).map((block, index) => {
-    try {
-      return new X509Certificate(block);
-    } catch (error) {
-      const which = index === 0 ? 'no PEM certificate' : `no PEM certificate at position ${index + 1}`;
-      throw fault(setting, `${path} has ${which}: ${reasonOf(error)}`);
-    }
-  });
+  try {
+    return parseCertificates(pem.toString('latin1'));
+  } catch (error) {
+    throw fault(setting, `${path} ${(error as Error).message}`);
+  }
 }
 
 function parseKey(setting: string, path: string, pem: Buffer) {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { choices } from './errors.ts';
+import { choices, invalidField } from './errors.ts';
 
 /**
  * A kind of value from outside. The only message of its schemas is what a value must be, worded to follow "must be".
@@ -27,8 +27,11 @@ export function text(mustBe = 'text', limits: { minLength?: number; maxLength?: 
   return { mustBe, given: z.string(mustBe).meta(limits), json: z.string() };
 }
 
-export function wholeNumber(minimum: number, maximum: number): Kind<number> {
-  const mustBe = `a whole number from ${minimum} to ${maximum}`;
+export function wholeNumber(
+  minimum: number,
+  maximum: number,
+  mustBe = `a whole number from ${minimum} to ${maximum}`,
+): Kind<number> {
   const number = z.int(mustBe).min(minimum, mustBe).max(maximum, mustBe);
   const digits = z.string(mustBe).regex(/^-?\d{1,10}$/, mustBe);
   return { mustBe, given: numberOrText(number, digits, mustBe), json: number };
@@ -86,6 +89,15 @@ export function seed(): Kind<bigint> {
     .refine((given) => /^\d{1,20}$/.test(given) && BigInt(given) <= maxSeed, mustBe);
   const given = z.union([z.int(mustBe).min(0, mustBe), digits], mustBe).transform(BigInt);
   return { mustBe, textMustBe, given, json: z.string().regex(/^\d+$/) };
+}
+
+/** The seeds of several videos, which count up from the first. Throws INVALID_ARGUMENT if the last one would be too large. */
+export function seedsFrom(field: string, first: bigint, count: number): bigint[] {
+  const largest = maxSeed - BigInt(count - 1);
+  if (first > largest) {
+    throw invalidField(field, first, `at most ${largest} for ${count} videos, whose seeds count up`);
+  }
+  return Array.from({ length: count }, (_, index) => first + BigInt(index));
 }
 
 function numberOrText(number: z.ZodType<number, number>, digits: z.ZodType<string>, mustBe: string): z.ZodType<number> {

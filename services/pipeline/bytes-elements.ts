@@ -1,4 +1,4 @@
-import { invalidField } from '../kit/errors.ts';
+import { invalidField, inWords } from '../kit/errors.ts';
 
 /** Encodes elements as BYTES data: each is preceded by its length, 4 bytes little-endian. */
 export function encodeBytesElements(elements: readonly Uint8Array[]): Uint8Array {
@@ -26,7 +26,7 @@ export function bytesOffsets(data: Uint8Array): number[] {
     const left = data.byteLength - position;
     const size = left < 4 ? left + 1 : 4 + view.getUint32(position, true);
     if (size > left) {
-      throw invalidField('BYTES data', `${left} bytes for element ${offsets.length - 1}`, `${size} bytes`);
+      throw invalidField('BYTES data', inWords(`${left} bytes for element ${offsets.length - 1}`), `${size} bytes`);
     }
     position += size;
     offsets.push(position);

@@ -1,5 +1,5 @@
 import type { CheckpointPiece } from '../../proto/gen/fusionframes/v1/tensor.ts';
-import { invalidField } from '../kit/errors.ts';
+import { invalidField, inWords } from '../kit/errors.ts';
 import type { Tensor } from './tensor.ts';
 import { TensorAssembler, toChunks } from './tensor-chunks.ts';
 
@@ -58,7 +58,7 @@ export class CheckpointAssembler {
   /** The last checkpoint; undefined without any pieces. Throws INVALID_ARGUMENT if some are missing. */
   finish(): Checkpoint | undefined {
     if (this.#header && !this.#last) {
-      throw invalidField('checkpoint', 'a part of one', 'all its pieces');
+      throw invalidField('checkpoint', inWords('a part of one'), 'all its pieces');
     }
     return this.#last;
   }

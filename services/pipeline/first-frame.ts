@@ -1,5 +1,5 @@
 import { Motion } from '../../proto/gen/fusionframes/v1/tensor.ts';
-import { invalidField } from '../kit/errors.ts';
+import { invalidField, inWords } from '../kit/errors.ts';
 import { choice, decimalNumber, wholeNumber } from '../kit/values.ts';
 import { option, type ValuesOf } from './options.ts';
 import {
@@ -26,7 +26,7 @@ export function takesPicture({ firstFrame }: Preset): boolean {
 /** Throws INVALID_ARGUMENT for a preset that makes videos from text only. */
 export function requireTakesPicture(preset: Preset): void {
   if (!takesPicture(preset)) {
-    throw invalidField('input_reference', 'a picture', `absent: ${preset.name} makes videos from text only`);
+    throw invalidField('input_reference', inWords('a picture'), `absent: ${preset.name} makes videos from text only`);
   }
 }
 

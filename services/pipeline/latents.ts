@@ -1,4 +1,4 @@
-import { invalidField } from '../kit/errors.ts';
+import { invalidField, inWords } from '../kit/errors.ts';
 import { firstFrameScale, latentChannels, latentScale } from './latent-layout.ts';
 import { frameCount, type Preset } from './preset.ts';
 
@@ -23,7 +23,7 @@ export function checkLatentSize(field: string, shape: readonly number[], preset:
   if (!fit) {
     throw invalidField(
       field,
-      `shape [${shape}]`,
+      inWords(`shape [${shape}]`),
       `[T, ${latentChannels}, h, w], h from ${minimum.height / latentScale} to ${maximum.height / latentScale}, ` +
         `w from ${minimum.width / latentScale} to ${maximum.width / latentScale}, ` +
         `both multiples of ${multipleOf / latentScale}`,

@@ -4,7 +4,7 @@ import {
   DataType as WireDataType,
   type Tensor as WireTensor,
 } from '../../proto/gen/fusionframes/v1/tensor.ts';
-import { FusionError, invalidField } from '../kit/errors.ts';
+import { FusionError, invalidField, inWords } from '../kit/errors.ts';
 import { elementTypes } from './element-types.ts';
 import {
   byteSize,
@@ -82,17 +82,17 @@ export class TensorAssembler<T extends DataType> {
     const { field, dataType, rank, maxBytes } = this.#limits;
     if (!this.#shape) {
       if (!chunk.header) {
-        throw invalidField(field, 'a first piece without a header', 'the header on the first piece');
+        throw invalidField(field, inWords('a first piece without a header'), 'the header on the first piece');
       }
       this.#shape = checkedHeader(field, chunk.header, dataType, rank, maxBytes);
       this.#bytes = new Uint8Array(byteSize(dataType, this.#shape));
     } else if (chunk.header) {
-      throw invalidField(field, 'a second header', 'one header, on the first piece');
+      throw invalidField(field, inWords('a second header'), 'one header, on the first piece');
     }
     if (this.#filled + chunk.data.length > this.#bytes.length) {
       throw invalidField(
         field,
-        `more than ${this.#bytes.length} bytes`,
+        inWords(`more than ${this.#bytes.length} bytes`),
         `${this.#bytes.length} bytes for [${this.#shape}]`,
       );
     }

@@ -1,4 +1,4 @@
-import { invalidField } from '../kit/errors.ts';
+import { invalidField, inWords } from '../kit/errors.ts';
 import {
   bytesPerElement,
   type ElementArrays,
@@ -42,7 +42,7 @@ export function byteSize(dataType: FixedTypeName, shape: readonly number[]): num
 export function tensor<T extends DataType>(dataType: T, shape: readonly number[], data: TensorArrays[T]): Tensor<T> {
   const expected = elementCount(shape);
   if (data.length !== expected) {
-    throw invalidField('tensor data', `${data.length} elements`, `${expected} elements for shape [${shape}]`);
+    throw invalidField('tensor data', inWords(`${data.length} elements`), `${expected} elements for shape [${shape}]`);
   }
   return { dataType, shape, data };
 }
@@ -63,7 +63,11 @@ export function tensorFromBytes<T extends DataType>(
 ): Tensor<T> {
   const expected = byteSize(dataType, shape);
   if (bytes.byteLength !== expected) {
-    throw invalidField('tensor data', `${bytes.byteLength} bytes`, `${expected} bytes for ${dataType} [${shape}]`);
+    throw invalidField(
+      'tensor data',
+      inWords(`${bytes.byteLength} bytes`),
+      `${expected} bytes for ${dataType} [${shape}]`,
+    );
   }
   return { dataType, shape, data: elementsOf(dataType, bytes) };
 }

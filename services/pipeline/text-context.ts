@@ -1,5 +1,5 @@
 import type { TextEncoding } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
-import { invalidField } from '../kit/errors.ts';
+import { invalidField, inWords } from '../kit/errors.ts';
 import type { Tensor } from './tensor.ts';
 import { fromWireTensor } from './tensor-chunks.ts';
 
@@ -15,10 +15,10 @@ export function readText(field: string, text: TextEncoding | undefined, contextS
   const contextMask = fromWireTensor(`${field}.context_mask`, text?.contextMask, 'bool', 1);
   const [tokens, size] = context.shape;
   if (size !== contextSize) {
-    throw invalidField(`${field}.context`, `shape [${context.shape}]`, `[tokens, ${contextSize}]`);
+    throw invalidField(`${field}.context`, inWords(`shape [${context.shape}]`), `[tokens, ${contextSize}]`);
   }
   if (contextMask.shape[0] !== tokens) {
-    throw invalidField(`${field}.context_mask`, `shape [${contextMask.shape}]`, `[${tokens}]`);
+    throw invalidField(`${field}.context_mask`, inWords(`shape [${contextMask.shape}]`), `[${tokens}]`);
   }
   return { context, contextMask };
 }

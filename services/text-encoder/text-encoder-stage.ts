@@ -3,7 +3,7 @@ import {
   TextEncoderServiceDefinition,
   type TextEncoding,
 } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
-import { invalidField } from '../kit/errors.ts';
+import { invalidField, inWords } from '../kit/errors.ts';
 import { type Service, service } from '../kit/serve.ts';
 import { handOver } from '../pipeline/hand-over.ts';
 import { checkPriority } from '../pipeline/priority.ts';
@@ -56,7 +56,7 @@ function encoderService(context: StageContext, tokenizer: PromptTokenizer, cache
       const prompt = tokenizer.tokenize(checkText('prompt', request.prompt));
       if (prompt.ids.length === 1) {
         // Never the text itself, because errors are logged.
-        throw invalidField('prompt', 'text without tokens', 'text with at least one token');
+        throw invalidField('prompt', inWords('text without tokens'), 'text with at least one token');
       }
       const isNegativeGiven = checkLength('negative_prompt', request.negativePrompt).trim() !== '';
       const negative = isNegativeGiven ? tokenizer.tokenizeNegative(request.negativePrompt, prompt) : undefined;

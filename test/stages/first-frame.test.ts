@@ -160,7 +160,7 @@ describe('given keyframes', () => {
       /`pictures` must be uint8 of rank 4 with at most|with 2 to 4 pictures/,
     ],
     ['other colours', [2, 64, 64, 1], /with 2 to 4 pictures/],
-    ['a size between latents', [2, 60, 64, 3], /`pictures` must be multiples of 8 \(got "64x60 pixels"\)/],
+    ['a size between latents', [2, 60, 64, 3], /`pictures` must be multiples of 8 \(got 64x60 pixels\)/],
   ])('%s are refused', async (_, shape, message) => {
     await expect(encodeKeyframes(keyframes.client, pixels(shape))).rejects.toThrow(message);
   });

@@ -1,5 +1,5 @@
 import parseRange from 'range-parser';
-import { shorten } from '../../../services/kit/errors.ts';
+import { shown } from '../../../services/kit/errors.ts';
 import type { ByteRange } from '../../storage/object-store.ts';
 import { ProtocolError } from './http-error.ts';
 
@@ -31,7 +31,7 @@ export function contentRange(
     throw new ProtocolError(
       416,
       'range_not_satisfiable',
-      `Range "${shorten(range)}" is outside the file's bytes 0 to ${bytes - 1}`,
+      `Range "${shown(range)}" is outside the file's bytes 0 to ${bytes - 1}`,
       {
         'content-range': `bytes */${bytes}`,
       },

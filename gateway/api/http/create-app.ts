@@ -2,7 +2,7 @@ import { BlockList } from 'node:net';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import { z } from 'zod';
 import { either } from '../../../services/kit/either.ts';
-import { shorten } from '../../../services/kit/errors.ts';
+import { shown } from '../../../services/kit/errors.ts';
 import { boundConnections, type ConnectionBounds } from '../../../services/kit/limits/bound-connections.ts';
 import type { Logger } from '../../../services/kit/log.ts';
 import { Patience } from '../../database/patience.ts';
@@ -139,7 +139,7 @@ export function createApp(options: AppOptions): FastifyInstance {
 }
 
 function noSuchPath({ method, url }: FastifyRequest): ProtocolError {
-  return new ProtocolError(404, 'no_such_path', `Route ${method} ${shorten(url.split('?')[0]!)} not found`);
+  return new ProtocolError(404, 'no_such_path', `Route ${method} ${shown(url.split('?')[0]!)} not found`);
 }
 
 function addRoutes(app: FastifyInstance, options: AppOptions, places: RequestPlaces): void {

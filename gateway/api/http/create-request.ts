@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { CreateVideoRequest, type VideoSettings, type Webhook } from '../../../proto/gen/fusionframes/v1/video.ts';
 import { FusionError, invalidField, renameField } from '../../../services/kit/errors.ts';
 import { fieldName } from '../../../services/kit/field-name.ts';
-import { decimalNumber, text, truth, wholeNumber } from '../../../services/kit/values.ts';
+import { decimalNumber, seedsFrom, text, truth, wholeNumber } from '../../../services/kit/values.ts';
 import { listOptions, mapOptions, toMessage } from '../../../services/pipeline/options.ts';
 import type { Preset } from '../../../services/pipeline/preset.ts';
 import { maxPriority } from '../../../services/pipeline/priority.ts';
@@ -89,7 +89,11 @@ const otherFields = {
   previews: truth()
     .given.nullish()
     .describe('Also decode a preview and the storyboard as early as possible. Default: false.'),
-  deadline: wholeNumber(0, maxTimeSeconds)
+  deadline: wholeNumber(
+    0,
+    maxTimeSeconds,
+    `a time in whole seconds since 1970, at most ${maxTimeSeconds} (the year 2286)`,
+  )
     .given.nullish()
     .describe(
       'The video fails if it is not completed by this time, in seconds since 1970. Refused if it cannot be met. Default: none.',
@@ -119,18 +123,20 @@ export function countOf({ n, num_videos_per_prompt: other }: OtherFields): numbe
   return (agreed('n', n ?? undefined, 'num_videos_per_prompt', other) as number | undefined) ?? 1;
 }
 
-/** The fields and client id of each video that a request asks for. With a seed s, they have s, s + 1 and so on. */
+/**
+ * The fields and client id of each video that a request asks for. With a seed s, they have s, s + 1 and so on. Throws
+ * INVALID_ARGUMENT for a seed that leaves too few.
+ */
 export function eachVideo<F extends CreateFields>(fields: F, clientId: string): [F, string][] {
   const count = countOf(fields);
   const seed = fields.seed as bigint | null | undefined;
+  const seeds = seed == null ? undefined : seedsFrom('seed', seed, count);
   const idOf = clientIdsOf(clientId, 'n');
-  return count === 1
-    ? [[fields, clientId]]
-    : Array.from({ length: count }, (_, index) => [
-        { ...fields, ...(seed != null && { seed: BigInt.asUintN(64, seed + BigInt(index)) }) },
-        // A request for one video has the client id itself: the same for several is another request.
-        index === 0 ? clientId : idOf(index),
-      ]);
+  return Array.from({ length: count }, (_, index) => [
+    { ...fields, ...(seeds && { seed: seeds[index] }) },
+    // A request for one video has the client id itself: the same for several is another request.
+    index === 0 ? clientId : idOf(index),
+  ]);
 }
 
 /** What decides the version of the model, see `Models.choose()`. */

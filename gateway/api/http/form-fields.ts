@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { shorten } from '../../../services/kit/errors.ts';
+import { shown } from '../../../services/kit/errors.ts';
 import { ProtocolError } from './http-error.ts';
 
 /** The fields of a form; a file is its bytes. Without a prototype, so that no name has a special meaning. */
@@ -49,5 +49,5 @@ export function fieldText(name: string, bytes: Buffer): string {
 }
 
 export function fieldFault(code: string, name: string, mustBe: string): ProtocolError {
-  return new ProtocolError(400, code, `\`${shorten(name)}\` must be ${mustBe}`, {}, shorten(name));
+  return new ProtocolError(400, code, `\`${shown(name)}\` must be ${mustBe}`, {}, shown(name));
 }

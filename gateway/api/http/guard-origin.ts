@@ -1,6 +1,6 @@
 import { type BlockList, isIP } from 'node:net';
 import type { FastifyRequest } from 'fastify';
-import { shorten } from '../../../services/kit/errors.ts';
+import { shown } from '../../../services/kit/errors.ts';
 import type { Caller } from '../../keys/caller.ts';
 import { ProtocolError } from './http-error.ts';
 import { isAmong } from './trusted-proxies.ts';
@@ -19,8 +19,8 @@ export function refuseForeignOrigin(request: FastifyRequest, trustedProxies: Blo
     throw new ProtocolError(
       403,
       'foreign_origin',
-      `Requests from origin ${shorten(origin)} are not allowed: it was compared with ${shorten(host) || 'no name'} of ${source}` +
-        `${told.map((each) => ` and the forwarded ${shorten(String(each))}`).join('')}. ` +
+      `Requests from origin ${shown(origin)} are not allowed: it was compared with ${shown(host) || 'no name'} of ${source}` +
+        `${told.map((each) => ` and the forwarded ${shown(String(each))}`).join('')}. ` +
         'A proxy in front of this server must pass on the Host header, or be one of FUSIONFRAMES_TRUSTED_PROXIES',
       {},
       'Origin',
@@ -91,7 +91,7 @@ export function refuseForeignName({ hostname }: FastifyRequest, { keyId }: Calle
     throw new ProtocolError(
       403,
       'foreign_host',
-      `Host ${shorten(name)} is not allowed without API keys; use localhost or an IP address`,
+      `Host ${shown(name)} is not allowed without API keys; use localhost or an IP address`,
     );
   }
 }

@@ -264,6 +264,21 @@ test('missing, misplaced and mistyped input is reported', () =>
         'seed',
         '`seed` must be a whole number from 0 to 18446744073709551615, quoted in JSON above 9007199254740991, or -1 for a random one (got -2)',
       ],
+      [
+        { prompt: 'x', seed: '18446744073709551614', n: 3 },
+        'seed',
+        '`seed` must be at most 18446744073709551613 for 3 videos, whose seeds count up (got 18446744073709551614)',
+      ],
+      [
+        { prompt: 'x', metadata: { 'a\u202e': 'x\u0000' } },
+        'metadata.a\\u202e',
+        '`metadata.a\\u202e` must be at most 512 characters in valid Unicode, without control characters (got "x\\u0000")',
+      ],
+      [
+        { prompt: 'x', metadata: { a: 'x'.repeat(513) } },
+        'metadata.a',
+        expect.stringMatching(/\(got 513 characters\)$/),
+      ],
       [{ prompt: 'x', stream: true }, 'stream', '`stream` must be false (got true)'],
       [{ prompt: 'x', stream: 'no' }, 'stream', '`stream` must be false (got "no")'],
       [
@@ -285,7 +300,7 @@ test('missing, misplaced and mistyped input is reported', () =>
       [
         { prompt: 'x', deadline: 1_900_000_000_000 },
         'deadline',
-        '`deadline` must be a whole number from 0 to 9999999999 (got 1900000000000)',
+        '`deadline` must be a time in whole seconds since 1970, at most 9999999999 (the year 2286) (got 1900000000000)',
       ],
       [{ prompt: 'x', deadline: 1 }, 'deadline', expect.stringMatching(/^`deadline` must be a time in the future/)],
       [

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { pipeline } from 'node:stream';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { shorten } from '../../../services/kit/errors.ts';
+import { shown } from '../../../services/kit/errors.ts';
 import { HeldBytes } from '../../../services/kit/limits/held-bytes.ts';
 import { placeInJson } from '../../../services/kit/parse-json.ts';
 import { maxHeldBytes, maxRequestBytes } from '../max-request-bytes.ts';
@@ -85,7 +85,7 @@ export function bodyTooLarge(bodyLimit: number): ProtocolError {
 function requireParser(contentType: string): Parse {
   const parser = parsers.get(contentType.split(';')[0]!.trim().toLowerCase());
   if (!parser) {
-    const given = contentType === '' ? 'nothing' : `"${shorten(contentType)}"`;
+    const given = contentType === '' ? 'nothing' : `"${shown(contentType)}"`;
     throw new ProtocolError(415, 'invalid_media_type', `The content type must be one of ${mediaTypes} (got ${given})`, {
       accept: mediaTypes,
     });
@@ -99,7 +99,7 @@ function refuseEncoded(encoding: string | undefined): void {
     throw new ProtocolError(
       415,
       'invalid_content_encoding',
-      `The content encoding must be identity or absent (got "${shorten(encoding)}")`,
+      `The content encoding must be identity or absent (got "${shown(encoding)}")`,
       { 'accept-encoding': 'identity' },
     );
   }
@@ -192,7 +192,7 @@ function withExtras(body: unknown): unknown {
     delete fields[name];
     for (const [inner, value] of Object.entries(extras).filter(([, each]) => each !== null)) {
       if ((fields[inner] ?? undefined) !== undefined) {
-        throw new ProtocolError(400, 'duplicate_field', `\`${shorten(inner)}\` must be given once`, {}, shorten(inner));
+        throw new ProtocolError(400, 'duplicate_field', `\`${shown(inner)}\` must be given once`, {}, shown(inner));
       }
       fields[inner] = value;
     }

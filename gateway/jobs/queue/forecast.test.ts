@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { loadPreset } from '../../../services/pipeline/preset.ts';
 import { videoWork } from '../video-work.ts';
+import { FairQueue } from './fair-queue.ts';
 import { Forecast } from './forecast.ts';
 import type { KeyInQueue, QueuedJob, QueueSnapshot, RunningJob } from './queue-snapshot.ts';
 import { StageTimes } from './stage-times.ts';
@@ -319,4 +320,22 @@ describe('new jobs do not wait for what other keys may not start', () => {
     const given = forecast({ keys, running: [runningJob({ keyId: 'idle', settings })], places: 4 });
     expect(startsOfNew(given, 1, { concurrentJobs: 1 })[0]).toBeGreaterThan(50);
   });
+});
+
+test('however many jobs are accepted, simulating the queue with them takes a bounded time', () => {
+  const queued = Array.from({ length: 1000 }, (_, index) => job(index + 1));
+  const given = forecast({ heads: queued, keys: [key('a', { queued: 1000, lastRank: 1000 })], nextSequence: 1001 });
+  const { add } = FairQueue.prototype;
+  let read = 0;
+  FairQueue.prototype.add = function (each) {
+    read++;
+    add.call(this, each);
+  };
+  try {
+    const starts = Array.from({ length: 100 }, (_, index) => seconds(given.placeOf(job(1001 + index)).startsAt)!);
+    expect(read).toBeLessThan(20 * 1000);
+    expect(starts[99]! / starts[0]!).toBeCloseTo(1.1, 1);
+  } finally {
+    FairQueue.prototype.add = add;
+  }
 });

@@ -3,20 +3,17 @@ import { choosePauses, type Pause } from './choose-pauses.ts';
 import { type End, EndTimes } from './end-times.ts';
 import { estimateStart, type ModelStarts, type Start } from './estimate-start.ts';
 import { FairQueue, modelKey, rankInKey } from './fair-queue.ts';
-import { type Line, lineOf, lineOfModel, linesOf, newKey, newLine, resetOf, unknownJobs } from './line.ts';
+import { type Line, lineOf, lineOfModel, linesOf, newLine, resetOf, unknownJobs } from './line.ts';
 import type { QueuePlace } from './queue-place.ts';
 import { isUsedUp, type KeyInQueue, type QueuedJob, type QueueSnapshot, type RunningJob } from './queue-snapshot.ts';
 import { type PresetOf, StageTimes, type StartedJob } from './stage-times.ts';
+import { trialBounds, type TrialLimits, withJobs } from './trial.ts';
 
 /**
  * Only the latest finished videos count, twice as many as run at once, so that times follow a change of load; but at
  * least this many.
  */
 const minFinished = 4;
-
-/** Bounds simulations with new jobs, which other creations wait for: jobs that stand for unknown ones, and starts × keys. */
-const maxStandIns = 1000;
-const maxChoices = 100_000;
 
 /** The places of a model and version. Jobs of keys that have used a budget do not count here: they take none for long. */
 interface ModelPlaces extends ModelStarts {
@@ -56,14 +53,16 @@ export class Forecast {
   /** Jobs that were accepted since the snapshot, and their keys if it has no jobs of theirs. */
   readonly #accepted: QueuedJob[] = [];
   readonly #newKeys = new Map<string, KeyInQueue>();
-  /** Jobs after whose starts the simulation ends. */
-  readonly #wanted: ReadonlySet<string> | undefined;
+  /** What ends the simulation. */
+  readonly #limits: TrialLimits | undefined;
+  /** Those that simulations with new jobs have taken. */
+  #choices = 0;
   /** Whether a key may start jobs that the snapshot does not contain. */
   #hasGap = false;
 
-  /** @param wanted ids of the only jobs that matter; they start by the simulation or not at all. Default: all */
-  constructor(snapshot: QueueSnapshot, presetOf: PresetOf, wanted?: ReadonlySet<string>) {
-    this.#wanted = wanted;
+  /** @param limits of a simulation for some jobs alone, which start by it or not at all */
+  constructor(snapshot: QueueSnapshot, presetOf: PresetOf, limits?: TrialLimits) {
+    this.#limits = limits;
     this.#snapshot = snapshot;
     this.#presetOf = presetOf;
     this.#at = snapshot.at.getTime();
@@ -103,7 +102,7 @@ export class Forecast {
       return { position };
     }
     const startsAt = new Date(Math.max(this.now, this.#at + 1000 * seconds));
-    const readyAt = new Date(startsAt.getTime() + 1000 * secondsOf(this.#times, job));
+    const readyAt = new Date(startsAt.getTime() + 1000 * this.#times.remaining(job));
     return { position, startsAt, readyAt };
   }
 
@@ -115,7 +114,7 @@ export class Forecast {
     }
     return choosePauses(this.#snapshot, own, minSeconds, {
       wait: (job) => this.#startOf(job).seconds,
-      duration: (job) => secondsOf(times, job),
+      duration: (job) => times.remaining(job),
       remaining: (job) => times.remaining(job),
       untilDeadline: ({ deadline }) => (deadline ? (deadline.getTime() - this.now) / 1000 : Number.POSITIVE_INFINITY),
     });
@@ -180,25 +179,22 @@ export class Forecast {
    * jobs of a key with more unknown jobs before them than are simulated, and once another key comes to its unknown jobs.
    */
   #simulate(jobs: readonly QueuedJob[]): (Start | undefined)[] {
-    const { keys, heads, virtualTime } = this.#snapshot;
     const turns = 2 * (this.#places + this.#accepted.length + jobs.length);
-    const most = Math.min(turns, Math.ceil(maxStandIns / Math.max(1, keys.length)));
-    const all = new Map([...keys, ...this.#newKeys.values()].map((key) => [key.id, key]));
+    const most = Math.min(turns, Math.ceil(trialBounds.standIns / Math.max(1, this.#snapshot.keys.length)));
     const isSimulated = ({ keyId }: QueuedJob) => {
       const line = this.#lines.get(keyId);
       return line === undefined || line.queued - line.known <= most;
     };
-    if (!jobs.some(isSimulated)) {
+    const choices = Math.min(trialBounds.choices, trialBounds.choicesInAll - this.#choices);
+    if (choices <= 0 || !jobs.some(isSimulated)) {
       return [];
     }
     const added = [...this.#accepted, ...jobs].filter(isSimulated);
-    for (const { keyId } of added) {
-      const key = all.get(keyId) ?? newKey(keyId, virtualTime);
-      all.set(keyId, { ...key, queued: key.queued + 1 });
-    }
-    const between = [...this.#lines.values()].flatMap((line) => unknownJobs(line, heads, most));
-    const snapshot = { ...this.#snapshot, keys: [...all.values()], heads: [...heads, ...between, ...added] };
-    const trial = new Forecast(snapshot, this.#presetOf, new Set(jobs.map(({ id }) => id)));
+    const between = [...this.#lines.values()].flatMap((line) => unknownJobs(line, this.#snapshot.heads, most));
+    const snapshot = withJobs(this.#snapshot, this.#newKeys.values(), between, added);
+    const trial = new Forecast(snapshot, this.#presetOf, { wanted: jobs.map(({ id }) => id), choices });
+    this.#choices += trialBounds.choicesPerJob * snapshot.heads.length;
+    this.#choices += trial.#startSeconds.length * trial.#lines.size;
     return jobs.map(({ id }) => trial.#starts.get(id));
   }
 
@@ -270,9 +266,10 @@ export class Forecast {
 
   /** Whether nothing that is asked for depends on what would follow. */
   #isDecided(): boolean {
-    if (this.#wanted) {
-      const isLong = this.#startSeconds.length * this.#lines.size > maxChoices;
-      return this.#hasGap || isLong || [...this.#wanted].every((id) => this.#starts.has(id));
+    if (this.#limits) {
+      const { wanted, choices } = this.#limits;
+      const isLong = this.#startSeconds.length * this.#lines.size > choices;
+      return this.#hasGap || isLong || wanted.every((id) => this.#starts.has(id));
     }
     return this.#heldBack === 0 && [...this.#models.values()].every(({ nextFree }) => nextFree !== undefined);
   }
@@ -297,7 +294,7 @@ export class Forecast {
 
   #begin(job: QueuedJob, now: number, ends: EndTimes): void {
     const places = this.#placesOf(job);
-    const seconds = this.#times ? secondsOf(this.#times, job) : job.work;
+    const seconds = this.#times ? this.#times.remaining(job) : job.work;
     const position = this.#startSeconds.push(now);
     if (!this.#hasGap) {
       this.#starts.set(job.id, { position, seconds: now });
@@ -328,7 +325,7 @@ export class Forecast {
     this.#waiting.set(keyId, (this.#waiting.get(keyId) ?? 0) + change);
     const { waiting } = this.#placesOf(job);
     const line = this.#lines.get(keyId);
-    if (this.#wanted && this.#waiting.get(keyId) === 0 && line && line.queued > line.known) {
+    if (this.#limits && this.#waiting.get(keyId) === 0 && line && line.queued > line.known) {
       this.#hasGap = true;
     }
     const count = (waiting.get(keyId) ?? 0) + change;
@@ -392,9 +389,4 @@ export class Forecast {
       seconds: this.#times?.secondsOf(job) ?? 0,
     });
   }
-}
-
-/** Until the end of a job that starts, or continues after a pause. */
-function secondsOf(times: StageTimes, { stages = [], ...job }: QueuedJob): number {
-  return times.remaining({ ...job, stages });
 }

@@ -58,9 +58,9 @@ export class StageTimes {
     return this.remaining({ ...job, stages: [] });
   }
 
-  /** Until a job's end, seconds. */
-  remaining(job: StartedJob): number {
-    const { settings, stages } = job;
+  /** Until the end of a job that runs, or from when it starts or continues after a pause, seconds. */
+  remaining(job: Omit<StartedJob, 'stages'> & Partial<Pick<StartedJob, 'stages'>>): number {
+    const { settings, stages = [] } = job;
     const preset = this.#presetOf(job);
     const work = stageWork(settings, preset);
     return stagesOf(settings, preset).reduce((sum, { stage }, index) => {

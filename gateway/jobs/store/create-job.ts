@@ -1,6 +1,6 @@
 import { Status } from 'nice-grpc-common';
 import type { ISql, Sql, TransactionSql } from 'postgres';
-import { FusionError } from '../../../services/kit/errors.ts';
+import { describe, FusionError } from '../../../services/kit/errors.ts';
 import { activeTraceparent } from '../../../services/kit/telemetry/trace-context.ts';
 import { lock } from '../../database/locks.ts';
 import { transact } from '../../database/transact.ts';
@@ -215,7 +215,7 @@ export async function findByClientId(
   if (earlier && (earlier.clientId !== clientId || earlier.fingerprint !== fingerprint)) {
     throw new FusionError(
       Status.ALREADY_EXISTS,
-      `\`client_id\` "${clientId}" was already used by a different request`,
+      `\`client_id\` ${describe(clientId)} was already used by a different request`,
       { reason: 'CLIENT_ID_IN_USE', field: 'client_id' },
     );
   }

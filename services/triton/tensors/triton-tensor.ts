@@ -1,5 +1,5 @@
 import { Status } from 'nice-grpc-common';
-import { FusionError, invalidField } from '../../kit/errors.ts';
+import { FusionError, invalidField, inWords } from '../../kit/errors.ts';
 import { decodeBytesElements, encodeBytesElements } from '../../pipeline/bytes-elements.ts';
 import { elementsOf, elementTypes } from '../../pipeline/element-types.ts';
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from '../../pipeline/half-floats.ts';
@@ -19,7 +19,7 @@ export function tritonTensor<D extends Datatype>(
 ): TritonTensor & { datatype: D } {
   const expected = elementCount(shape);
   if (data.length !== expected) {
-    throw invalidField('tensor data', `${data.length} elements`, `${expected} elements for shape [${shape}]`);
+    throw invalidField('tensor data', inWords(`${data.length} elements`), `${expected} elements for shape [${shape}]`);
   }
   return { datatype, shape, data } as unknown as TritonTensor & { datatype: D };
 }
@@ -74,7 +74,7 @@ export function toTexts({ datatype, data }: TritonTensor): string[] {
     try {
       return decoder.decode(element);
     } catch {
-      throw invalidField(`element ${index}`, 'bytes that are not UTF-8', 'UTF-8 text');
+      throw invalidField(`element ${index}`, inWords('bytes that are not UTF-8'), 'UTF-8 text');
     }
   });
 }

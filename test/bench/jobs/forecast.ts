@@ -1,7 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { poissonArrivals, uniformNumbers } from '../../../cli/capacity/arrivals.ts';
 import type { StageHooks } from '../../../gateway/testing/stage-doubles.ts';
 import { FrameRate, type Video, type VideoSettings } from '../../../proto/gen/fusionframes/v1/video.ts';
+import { timeLimit } from '../../../services/kit/time-limit.ts';
+import { persist } from '../../support/follow.ts';
 import { type LoadGateway, startLoadGateway } from './load-gateway.ts';
 import { quantile } from './quantile.ts';
 
@@ -12,6 +15,8 @@ const places = 4;
 /** About a tenth more than the places can do, so that a queue builds up. */
 const perSecond = 4.4;
 const stepMilliseconds = 30;
+/** If the disk is so busy that the database does not answer, calls are retried. */
+const patience = timeLimit(3_600_000).signal;
 
 interface Sample {
   /** As predicted when it was created and as it turned out, seconds from its creation. */
@@ -63,7 +68,8 @@ async function makeJobs({ client }: LoadGateway): Promise<Sample[]> {
   return Promise.all(
     poissonArrivals(perSecond, jobs, 3).map(async (seconds) => {
       await pause(Math.max(0, 1000 * seconds - (performance.now() - started)));
-      const created = await client.create(settings());
+      const wanted = settings();
+      const created = await persist([client], ({ create }) => create(wanted, randomUUID()), patience);
       const ended = (await client.watch(created.id)).at(-1)!;
       const since = (time: Date | undefined) => (time!.getTime() - created.createdAt!.getTime()) / 1000;
       const { startsAt, readyAt } = created.queue as NonNullable<Video['queue']>;

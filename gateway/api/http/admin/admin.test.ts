@@ -79,10 +79,10 @@ test('only operators create, change and revoke keys, and each action is recorded
         [{ budgets: '1-videos/week' }, '"1-videos/week"'],
         [{ budgets: '1-videos/day,2-videos/day' }, '"1-videos/day,2-videos/day"'],
         [{ scopes: 'none' }, '"none"'],
-        [{ budgets: ['1-videos/week'] }, 'a list'],
+        [{ budgets: ['1-videos/week'] }, '["1-videos/week"]'],
       ] as const) {
         const { json } = await post(http, `keys/${team.id}`, boss.headers, fields);
-        expect(json.error.message).toMatch(new RegExp(`\\(got ${given}\\)$`));
+        expect(json.error.message.endsWith(` (got ${given})`)).toBe(true);
       }
       for (const id of ['0'.repeat(12), 'x', '%00']) {
         for (const path of [`keys/${id}`, `keys/${id}/revoke`]) {
@@ -97,7 +97,10 @@ test('only operators create, change and revoke keys, and each action is recorded
       expect((await post(http, `keys/${boss.id}`, boss.headers, { scopes: ['read'] })).json.error.code).toBe('own_key');
       expect((await post(http, `keys/${boss.id}/revoke`, boss.headers)).json.error.code).toBe('own_key');
 
-      expect((await post(http, `keys/${team.id}`, boss.headers, {})).json).toMatchObject({ name: 'A' });
+      for (const same of [{}, { name: 'A', budgets: [], scopes: ['create', 'read'] }]) {
+        // No action below.
+        expect((await post(http, `keys/${team.id}`, boss.headers, same)).json).toMatchObject({ name: 'A' });
+      }
 
       const { id } = await http.make({}, team.headers);
       const { queued, running } = await read(http, `keys/${team.id}`, boss.headers);

@@ -1,0 +1,18 @@
+import { choices, invalidField } from '../../services/kit/errors.ts';
+
+/** The number that stands for a name in the contract. Throws INVALID_ARGUMENT for an unknown name. */
+export function wireOf<N extends string, W extends number>(field: string, name: N, numbers: Readonly<Record<N, W>>): W {
+  if (!Object.hasOwn(numbers, name)) {
+    throw invalidField(field, name, choices(Object.keys(numbers)));
+  }
+  return numbers[name];
+}
+
+/** Throws INVALID_ARGUMENT for the first of these times that is not one. */
+export function requireTimes(times: Readonly<Record<string, Date | undefined>>): void {
+  for (const [field, time] of Object.entries(times)) {
+    if (time !== undefined && !(time instanceof Date && !Number.isNaN(time.getTime()))) {
+      throw invalidField(field, time, 'a valid Date');
+    }
+  }
+}
