@@ -90,11 +90,7 @@ export class Deadlines {
 /** @param now by the database's clock, milliseconds since 1970 */
 function refusalOf(deadline: Date, place: QueuePlace | undefined, now: number): FusionError | undefined {
   if (deadline.getTime() <= now) {
-    return invalidField(
-      'deadline',
-      deadline,
-      `a time in the future (it is ${new Date(now).toISOString()})`,
-    );
+    return invalidField('deadline', deadline, `a time in the future (it is ${new Date(now).toISOString()})`);
   }
   const expected = place?.readyAt;
   if (!expected || deadline.getTime() >= now + hopelessPart * (expected.getTime() - now)) {

@@ -7,7 +7,7 @@ import { type Line, lineOf, lineOfModel, linesOf, newLine, resetOf, unknownJobs 
 import type { QueuePlace } from './queue-place.ts';
 import { isUsedUp, type KeyInQueue, type QueuedJob, type QueueSnapshot, type RunningJob } from './queue-snapshot.ts';
 import { type PresetOf, StageTimes, type StartedJob } from './stage-times.ts';
-import { trialBounds, type TrialLimits, withJobs } from './trial.ts';
+import { type TrialLimits, trialBounds, withJobs } from './trial.ts';
 
 /**
  * Only the latest finished videos count, twice as many as run at once, so that times follow a change of load; but at
