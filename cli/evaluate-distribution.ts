@@ -99,7 +99,11 @@ export async function evaluateDistribution(
       classifierWeights: (classified ?? seen).weights,
     };
     const title = titleOf(report);
-    await writeWhole(output, (partial) => drawDistribution(partial, title, features.real, features.generated));
+    const sets = {
+      real: { clips: ofKind('real'), features: features.real },
+      generated: { clips: generatedClips, features: features.generated },
+    };
+    await writeWhole(output, (partial) => drawDistribution(partial, title, sets, { weights: seen.weights, protocol }));
     if (csv !== undefined) {
       await writeWhole(csv, (partial) => writeFile(partial, toCsv(report)));
     }

@@ -132,7 +132,11 @@ function distributionCommand(): Command {
     .option('--seed <n>', 'whole number below 2^64: decides random starts and resamples', '0')
     .option('--resamples <n>', 'bootstrap resamples for the 95 % intervals; 0: no intervals', '100')
     .option('--skip-short', 'leave out videos with too few frames')
-    .option('-o, --output <file>', 'picture to write, PNG: the features of both sets', 'distribution.png')
+    .option(
+      '-o, --output <file>',
+      'picture to write, PNG: the features of both sets, and the generated videos least and most like a real one',
+      'distribution.png',
+    )
     .option('--csv <file>', 'CSV file to write, one line a figure')
     .option('--json', 'print one JSON object on standard output');
   return addMakingOptions(addJudgeOptions(distribution)).action(

@@ -66,7 +66,9 @@ test('both figures with intervals and every choice; random weights are marked ev
   expect(lines[1]).toBe(
     `fvd,${fvd.value},${fvd.interval.low},${fvd.interval.high},"stylegan-v, changed",tiny,random,4,9,1,random,,none,logits,2,"bilinear to 224x224, without antialiasing",0,4`,
   );
-  expect(await sharp(at('distribution.png')).metadata()).toMatchObject({ format: 'png', width: 960 });
+  const picture = await sharp(at('distribution.png')).metadata();
+  // The plot, and three videos each that are least and most like a real one.
+  expect(picture).toMatchObject({ format: 'png', width: 960, height: 640 + 6 * 144 });
   expect(await readdir(folder)).not.toContain('distribution.png.results.jsonl');
 });
 

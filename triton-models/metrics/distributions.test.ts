@@ -4,6 +4,7 @@ import { type FeatureRows, pickRows, rowCount } from './feature-rows.ts';
 import { FeatureStatistics } from './feature-statistics.ts';
 import { frechetDistance } from './frechet-distance.ts';
 import { inceptionScore } from './inception-score.ts';
+import { nearestRows } from './nearest-rows.ts';
 import { metricsGolden } from './testing/metrics-golden.ts';
 
 const golden = await metricsGolden('metrics-distributions');
@@ -45,6 +46,15 @@ test('Inception Scores, whole and in splits', async () => {
   const { mean, deviation } = inceptionScore(logits, 10);
   await expectFigure(mean, 'inception_score_splits_mean');
   await expectFigure(deviation, 'inception_score_splits_std');
+});
+
+test('the nearest of other rows, of equally near ones the first', () => {
+  const rows = { width: 2, values: Float64Array.of(0, 0, 5, 4) };
+  const others = { width: 2, values: Float64Array.of(9, 9, 3, 4, 3, 4) };
+  expect(nearestRows(rows, others)).toEqual([
+    { row: 0, nearest: 1, distance: 5 },
+    { row: 1, nearest: 1, distance: 2 },
+  ]);
 });
 
 test('logits far from zero', () => {

@@ -1,20 +1,89 @@
 import { EigenvalueDecomposition } from 'ml-matrix';
 import sharp from 'sharp';
-import { leftMargin, sheetWidth, stack, svg, text } from './draw-sheet.ts';
+import { leftMargin, scaled, sheetWidth, stack, svg, text } from './draw-sheet.ts';
 import { type FeatureRows, rowCount } from './feature-rows.ts';
 import { FeatureStatistics } from './feature-statistics.ts';
+import { type JudgeWeights, withWeights } from './judge-weights.ts';
+import { nearestRows } from './nearest-rows.ts';
+import { type Clip, firstFrames } from './open-clip.ts';
+import type { Protocol } from './protocol.ts';
+import { framesNeeded } from './sample-clip.ts';
 
 const height = 640;
 const margin = 48;
 const colours = { real: '#0969da', generated: '#cf222e' };
 
-/** Draws both sets of features along their first two principal components, PNG. */
+const side = 104;
+const gap = 6;
+const shownFrames = 4;
+const shownPairs = 3;
+const rowHeight = side + 40;
+
+/** Videos and what the network made of them, one row each. */
+export interface VideoSet {
+  clips: readonly SeenClip[];
+  features: FeatureRows;
+}
+
+export interface SeenClip {
+  name: string;
+  clip: Clip;
+  /** Number of the first frame that the network saw. */
+  start: number;
+}
+
+/**
+ * Draws both sets of features along their first two principal components, then frames of the generated videos that are
+ * farthest from and nearest to a real one by their features, each beside that one. PNG.
+ */
 export async function drawDistribution(
   path: string,
   title: string,
-  real: FeatureRows,
-  generated: FeatureRows,
+  sets: { real: VideoSet; generated: VideoSet },
+  { weights, protocol }: { weights: JudgeWeights; protocol: Pick<Protocol, 'frames' | 'stride'> },
 ): Promise<void> {
+  const { real, generated } = sets;
+  const strips = [await drawFeatures(title, real.features, generated.features)];
+  const sorted = nearestRows(generated.features, real.features).sort((a, b) => b.distance - a.distance);
+  const rows = [
+    ...sorted.slice(0, shownPairs).map((pair) => ({ pair, kind: 'least like a real one' })),
+    ...sorted
+      .slice(-shownPairs)
+      .reverse()
+      .map((pair) => ({ pair, kind: 'most like a real one' })),
+  ];
+  for (const { pair, kind } of rows) {
+    const [made, nearest] = [generated.clips[pair.row]!, real.clips[pair.nearest]!];
+    const title = `${kind}: ${made.name}, beside ${nearest.name}, distance of the features ${withWeights(pair.distance.toPrecision(4), weights)}`;
+    strips.push(await drawNeighbours([made, nearest], title, framesNeeded(protocol)));
+  }
+  await stack(path, strips);
+}
+
+/** Frames of two videos side by side, spread over what the network saw. */
+async function drawNeighbours(pair: readonly SeenClip[], title: string, seen: number): Promise<Buffer> {
+  const pictures: { input: Buffer; left: number; top: number }[] = [];
+  for (const [index, { clip, start }] of pair.entries()) {
+    const wanted = Array.from(
+      { length: shownFrames },
+      (_, i) => start + Math.round((i * (seen - 1)) / (shownFrames - 1)),
+    );
+    let frame = 0;
+    for await (const picture of firstFrames(clip, start + seen)) {
+      const at = wanted.indexOf(frame++);
+      if (at >= 0) {
+        const left = leftMargin + (index * shownFrames + at) * (side + gap) + index * gap;
+        pictures.push({ input: await scaled(picture, clip, side), left, top: 30 });
+      }
+    }
+  }
+  return sharp({ create: { width: sheetWidth, height: rowHeight, channels: 3, background: '#ffffff' } })
+    .composite([{ input: Buffer.from(svg(rowHeight, text(leftMargin, 20, title))), left: 0, top: 0 }, ...pictures])
+    .png()
+    .toBuffer();
+}
+
+async function drawFeatures(title: string, real: FeatureRows, generated: FeatureRows): Promise<Buffer> {
   const project = mainDirections(real, generated);
   const points = [
     ...project(real).map((point) => ({ point, colour: colours.real })),
@@ -38,8 +107,7 @@ export async function drawDistribution(
     ...dots,
     text(leftMargin, height - 12, 'first two principal components of the features, one dot per video'),
   );
-  const strip = await sharp(Buffer.from(drawing)).flatten({ background: '#ffffff' }).png().toBuffer();
-  await stack(path, [strip]);
+  return sharp(Buffer.from(drawing)).flatten({ background: '#ffffff' }).png().toBuffer();
 }
 
 /** Projects rows onto the first two principal components of all features. */

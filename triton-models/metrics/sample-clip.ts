@@ -8,7 +8,7 @@ import type { Protocol } from './protocol.ts';
 import { resampleSquare } from './resample-square.ts';
 
 /** Frames from the first to the last that the network sees. */
-export function framesNeeded({ frames, stride }: Protocol): number {
+export function framesNeeded({ frames, stride }: Pick<Protocol, 'frames' | 'stride'>): number {
   return (frames - 1) * stride + 1;
 }
 
