@@ -33,9 +33,11 @@ test('options of a first frame are for presets that continue one, and have defau
 
 test('the perturbation is for presets whose network is told of it', () => {
   expect(resolve({ perturbation: 250 }).perturbation).toBe(250);
-  const without = loadPreset('kandinsky-video-1.1');
+  expect(resolve({ perturbation: 25 }, loadPreset('kandinsky-video-1.1')).perturbation).toBe(25);
+  const without = structuredClone(loadPreset('kandinsky-video-1.1'));
+  delete without.interpolation.network.perturbation_input;
   expect(resolve({}, without).perturbation).toBeUndefined();
-  expect(() => resolve({ perturbation: 0 }, without)).toThrow('`perturbation` must be absent');
+  expect(() => resolve({ perturbation: 0 }, without)).toThrow('`perturbation` must be absent: kandinsky-video-1.1');
   expect(() => resolve({ perturbation: 251 })).toThrow('`perturbation` must be a whole number from 0 to 250 (got 251)');
 });
 

@@ -7,7 +7,7 @@ const maxPerturbation = 250;
 
 /** Whether a preset's interpolation network is told how much noise the frames have that it interpolates between. */
 function takesPerturbation({ interpolation: { network } }: Preset): boolean {
-  return 'perturbation_input' in network && network.perturbation_input === true;
+  return network.perturbation_input === true;
 }
 
 /** Training steps of noise that are added to the frames that the interpolation network sees, in every pass. */

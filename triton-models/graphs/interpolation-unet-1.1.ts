@@ -2,6 +2,7 @@ import { tensorSpec } from '../../services/pipeline/networks/network-interface.t
 import {
   type InterpolationUNet11Config,
   interpolationUNet11Interface,
+  seesPerturbation,
 } from '../../services/pipeline/networks/unet-1.1.ts';
 import { byFrame, type Frames, foldFrames, framesOf } from './frames.ts';
 import type { Graph } from './graph.ts';
@@ -15,13 +16,22 @@ import { named, type Value, when } from './value.ts';
 /** The served interpolation U-Net of Kandinsky Video 1.1, see {@link interpolationUNet11Interface}. It predicts v. */
 export function interpolationUNet11(g: Graph, config: InterpolationUNet11Config): void {
   const { inputs, outputs } = interpolationUNet11Interface(config);
-  const { latents, timestep, skip, context: given, context_mask: givenMask, unconditional } = g.takes(inputs);
+  const {
+    latents,
+    timestep,
+    skip,
+    perturbation,
+    context: given,
+    context_mask: givenMask,
+    unconditional,
+  } = g.takes(inputs);
   const { folded, frames } = foldFrames(latents);
   const prediction = predict(config, {
     x: folded,
     frames,
     time: timestep.reshape(-1),
     skips: skip.reshape(-1),
+    perturbation: perturbation?.reshape(-1),
     context: optionalContext(g, { given, givenMask, unconditional }, frames.videos),
     temporalMask: byFrame(unconditional.node('Not').cast('float32'), frames),
     rowsAre: 'videos',
@@ -55,8 +65,8 @@ interface Inputs {
   /** Diffusion steps, one per video or per group; likewise skip values and noise levels of the given frames. */
   time: Value;
   skips: Value;
-  /** Absent: none. */
-  perturbation?: Value;
+  /** Undefined: none. */
+  perturbation: Value | undefined;
   rowsAre: 'videos' | 'frames';
   context: Context;
   /** 1 for each group that sees the others, 0 for each that doesn't. */
@@ -65,10 +75,9 @@ interface Inputs {
 
 function predict(config: InterpolationUNet11Config, inputs: Inputs): Value {
   const { x, frames, context, skips } = inputs;
-  const hasPerturbation = config.use_perturbation_time_embed && config.merge_perturbation_time_with_diffusion_time;
   const ofStep = inputs.time.through(
     numberEmbedding('to_time_embed', config.init_channels, config.time_embed_dim),
-    when(hasPerturbation, () => mixPerturbation(config, inputs.perturbation)),
+    when(seesPerturbation(config), () => mixPerturbation(config, inputs.perturbation)),
     when(config.pass_skip_frames, () => addSkip(skips)),
   );
   const time = normEmbedding(

@@ -234,13 +234,15 @@ describe('an item has the same bits in whatever batch, on however many threads',
   });
 
   test("Kandinsky Video 1.1's interpolation, with text and without", async () => {
-    const config = parseInterpolationUNet11Config('constructor', await constructorOf('interpolation-unet-1.1-a'));
+    const given = await constructorOf('interpolation-unet-1.1-a');
+    const config = parseInterpolationUNet11Config('constructor', { ...given, perturbation_input: true });
     await expectSameBits(
       (g) => interpolationUNet11(g, config),
       (seed) => ({
         latents: noise([1, 3, 20, 4, 4], seed),
         timestep: floats([1, 1], [37 * seed + 11]),
         skip: integers([1, 1], [3]),
+        perturbation: floats([1, 1], [60 * seed]),
         context: noise([1, 4, config.context_dim], seed + 5),
         context_mask: booleans([1, 4], [1, 1, Number(seed > 0), 0]),
         unconditional: booleans([1, 1], [Number(seed === 1)]),

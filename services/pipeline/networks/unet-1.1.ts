@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type NetworkInterface, tensorSpec } from './network-interface.ts';
+import { type NetworkInterface, type TensorSpec, tensorSpec } from './network-interface.ts';
 import { depth, parseNetwork, perLevel, size } from './parse-network.ts';
 import { rejectUnevenSizes, unetArguments } from './unet.ts';
 
@@ -47,7 +47,7 @@ export const interpolationUNet11Schema = z.preprocess(
       temporal_type: z.enum(['conv1D', 'conv3D']).default('conv3D'),
       /** Attention over the groups, after every self-attention. */
       add_temporal_attention: z.boolean().default(true),
-      /** Whether the time embedding depends on the noise of the given frames, which is none in sampling. */
+      /** Whether the time embedding depends on the noise of the given frames. */
       use_perturbation_time_embed: z.boolean().default(true),
       merge_perturbation_time_with_diffusion_time: z.boolean().default(true),
       merge_perturbation_time_with_context: z.literal(false).default(false),
@@ -55,9 +55,28 @@ export const interpolationUNet11Schema = z.preprocess(
       pass_skip_frames: z.boolean().default(true),
       time_downsample: z.array(z.literal(false)).optional(),
       add_new_temporal_params: z.literal(false).default(false),
+      /** How much noise the given frames have is an input of the served model. Default: they have none. */
+      perturbation_input: z.boolean().optional(),
     })
-    .superRefine(rejectUnevenSizes),
+    .superRefine((config, context) => {
+      rejectUnevenSizes(config, context);
+      if (config.perturbation_input && !seesPerturbation(config)) {
+        const message =
+          'must be absent unless use_perturbation_time_embed and merge_perturbation_time_with_diffusion_time are true';
+        context.addIssue({ code: 'custom', path: ['perturbation_input'], message });
+      }
+    }),
 );
+
+/** Whether the time embedding depends on the noise of the given frames. */
+export function seesPerturbation(
+  config: Pick<
+    InterpolationUNet11Config,
+    'use_perturbation_time_embed' | 'merge_perturbation_time_with_diffusion_time'
+  >,
+): boolean {
+  return config.use_perturbation_time_embed && config.merge_perturbation_time_with_diffusion_time;
+}
 
 function withDefaultChannels(given: unknown): unknown {
   if (typeof given !== 'object' || given === null || !('model_channels' in given)) {
@@ -134,12 +153,16 @@ export function firstFrameUNetInterface({ out_channels: channels, context_dim }:
  * do not see each other.
  */
 export function interpolationUNet11Interface(config: InterpolationUNet11Config) {
-  const { num_channels, out_channels, context_dim } = config;
+  const { num_channels, out_channels, context_dim, perturbation_input } = config;
+  const level: { perturbation?: TensorSpec<'float32'> } = perturbation_input
+    ? { perturbation: tensorSpec('float32', 'videos', 1) }
+    : {};
   return {
     inputs: {
       latents: tensorSpec('float32', 'videos', 'groups', num_channels, 'height', 'width'),
       timestep: tensorSpec('float32', 'videos', 1),
       skip: tensorSpec('int64', 'videos', 1),
+      ...level,
       ...textInputs('videos', context_dim),
     },
     outputs: { prediction: tensorSpec('float32', 'videos', 'groups', out_channels, 'height', 'width') },
