@@ -1,6 +1,11 @@
 """Every setting of a training run, for two kinds of machine; minutes are of training alone."""
 
+import torch
+
 from .tokenizer import VOCABULARY
+
+# On CPUs, PyTorch 1 rejects norms of bfloat16 with float32 weights, which autocast leaves.
+MIXED_NORMS = int(torch.__version__.split(".")[0]) > 1
 
 CONTEXT_DIM = 64
 
@@ -76,9 +81,9 @@ GPU = {
 }
 
 # Continues with the keyframes of exported weights on one core that has instructions for bfloat16, mostly on hard scenes.
-# A step takes about 20 seconds.
+# A step takes about 20 seconds; in float32, before PyTorch 2, longer.
 REFINE = {
-    **GPU, "device": "cpu", "workers": 1, "encoded_at_once": 4, "bfloat16": True,
+    **GPU, "device": "cpu", "workers": 1, "encoded_at_once": 4, "bfloat16": MIXED_NORMS,
     "clips": {"count": 1_440, "shards": 24, "stride": 4, "families": True, "members": 4,
               "kinds": {"spinning": 35, "pair": 35, "single": 30}},
     "refine": {"from": "weights/nano", "minutes": 60, "learning_rate": 2e-4, "ema_decay": 0.97, "families": 20, "members": 3, "parts": 5,

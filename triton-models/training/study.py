@@ -9,6 +9,7 @@ import argparse
 import os
 import random
 import statistics
+import time
 
 import torch
 
@@ -28,22 +29,24 @@ from .world.detector import compare
 from .world.grammar import WORLDS, caption
 from .world_classifier import accuracy, classifier, frechet_distance
 
-HELD_OUT = 32
+HELD_OUT = 16
 # Steps of the classifier, and of sampling keyframes.
-CLASSIFIER_STEPS, SAMPLING_STEPS = 300, 10
+CLASSIFIER_STEPS, SAMPLING_STEPS = 150, 10
+WARM_UP_STEPS = 20
 TIMES = (100, 300, 500, 700, 900)
 GUIDANCE = (0.0, 0.25, 0.5, 1.0)
 LEVELS = (0, 10, 30, 60)
 
 # Width of the time embedding: it makes the variants' parameters equal within 10 %.
 TIME_DIMS = {"Conv1dAttn1dLayers": 80, "Conv1dAttn1dBlocks": 64, "Conv1dAttn3dBlocks": 64, "Conv3dAttn1dBlocks": 48}
-SMALL = {"model_channels": 32, "init_channels": 32, "groups": 4, "head_dim": 16}
+# Shared by all networks: one level, in which every block sees the other frames.
+SMALL = {"model_channels": 32, "init_channels": 32, "groups": 4, "head_dim": 16, "dim_mult": [1], "num_blocks": [2], "add_self_attention": [True]}
 SETTINGS = {
     **CPU, "workers": 1, "architecture": {**ARCHITECTURE, "movq": GPU_ARCHITECTURE["movq"]}, "refine": {"from": "weights/nano"},
     "clips": {"count": 240, "shards": 1, "stride": 4},
     "films": {"count": 60, "shards": 1, "stride": 1},
     "slow_films": {"count": 20, "shards": 1, "stride": 1, "pace": 0.25},
-    "interpolation": {**CPU["interpolation"], "batch": 2}, "keyframes": {**CPU["keyframes"], "families": 4, "members": 1, "sparse_until": 0},
+    "interpolation": {**CPU["interpolation"], "batch": 1}, "keyframes": {**CPU["keyframes"], "families": 3, "members": 1, "sparse_until": 0},
 }
 
 
@@ -83,12 +86,16 @@ class Judges:
 
 
 class Keyframes(KeyframeStage):
+    warm_up_steps = WARM_UP_STEPS
+    positions = torch.arange(15) * 12
+
     def prepare(self):
         self.pool = Pool(self.run_folder, "clips", 1, "cpu")
-        self.positions = torch.arange(15) * 12
 
 
 class GroupsOfThree(InterpolationStage):
+    warm_up_steps = WARM_UP_STEPS
+
     def prepare(self):
         self.pools = {name: Pool(self.run_folder, name, 1, "cpu") for name in SKIPS}
         self.in_place = {name: [False] * len(pool.scenes) for name, pool in self.pools.items()}
@@ -140,11 +147,14 @@ def trained(stage, run_folder, name, steps, seed):
     averaged.load_state_dict(stage.networks.state_dict())
     averaged.requires_grad_(False)
     step, generator = Step(stage, averaged), torch.Generator().manual_seed(seed)
+    # Building took random numbers, of another count for every design: noise is equal from here on.
+    torch.manual_seed(seed)
     for index in range(steps):
         phase, batch = stage.draw(generator, index / steps)
         figures = step(phase, batch, learning_rate_at(stage, index, index / steps))
-        if index % 50 == 49:
-            print(name, seed, index + 1, {key: round(float(value), 4) for key, value in figures.items()}, flush=True)
+        if index % 25 == 24:
+            print(f"{name}, seed {seed}, step {index + 1}, {time.process_time():.0f} s of processor:",
+                  {key: round(float(value), 4) for key, value in figures.items()}, flush=True)
     torch.save(averaged.state_dict(), f"{path}.part")
     os.replace(f"{path}.part", path)
     return averaged.eval()
@@ -153,6 +163,16 @@ def trained(stage, run_folder, name, steps, seed):
 def build(stage_class, settings, run_folder, seed):
     torch.manual_seed(seed)
     return stage_class(settings, run_folder, "cpu")
+
+
+def train_all(designs, run_folder, steps, seeds):
+    """The trained (stage, networks) of every design, {name: (stage class, settings)}, by name and seed: first all of one seed."""
+    found = {name: [] for name in designs}
+    for seed in range(1, seeds + 1):
+        for name, (stage_class, settings) in designs.items():
+            stage = build(stage_class, settings, run_folder, seed)
+            found[name].append((stage, trained(stage, run_folder, name.replace(" ", "-"), steps, seed)))
+    return found
 
 
 def parameters(networks):
@@ -221,6 +241,7 @@ def judge_interpolation(networks, predict, films, slow, judges):
 def study_interpolation(run_folder, steps, seeds):
     designs = {"groups of three": (GroupsOfThree, with_network("interpolation")),
                "masked frames": (MaskedFrames, with_network("interpolation", num_channels=9, out_channels=4))}
+    found = train_all(designs, run_folder, steps, seeds)
     films, slow = held_out(run_folder, "films")[1], held_out(run_folder, "slow_films")[1]
     judges = Judges(run_folder, "films")
     columns = [*(f"w = {w}" for w in GUIDANCE), *(f"level {level}" for level in LEVELS), "PSNR", "Fréchet"]
@@ -230,14 +251,10 @@ def study_interpolation(run_folder, steps, seeds):
         decoded, drawn = judges.decode(latents), judges.truth[:, 2::4]
         figures = f"{decibels(decoded.flatten(0, 1), drawn.flatten(0, 1)):.3f} | {judges.distance(decoded, drawn):.3f}"
         print(f"| {name} | | " + " | " * (len(columns) - 2) + f"{figures} |")
-    for name, (stage_class, settings) in designs.items():
-        results = []
-        for seed in range(1, seeds + 1):
-            stage = build(stage_class, settings, run_folder, seed)
-            networks = trained(stage, run_folder, name.replace(" ", "-"), steps, seed)
-            results.append(judge_interpolation(networks, stage_class.predict, films, slow, judges))
+    for name, trained_stages in found.items():
+        results = [judge_interpolation(networks, stage.predict, films, slow, judges) for stage, networks in trained_stages]
         cells = [over_seeds(list(column)) for column in zip(*results)]
-        print(f"| {name} | {parameters(networks)} | " + " | ".join(cells) + " |", flush=True)
+        print(f"| {name} | {parameters(trained_stages[0][1])} | " + " | ".join(cells) + " |", flush=True)
 
 
 @torch.no_grad()
@@ -281,6 +298,9 @@ def judge_keyframes(stage, networks, scenes, latents, judges):
 
 
 def study_keyframes(run_folder, steps, seeds):
+    designs = {name: (Keyframes, with_network("keyframes", add_cross_attention=[True], temporal_conditioning=name, time_embed_dim=TIME_DIMS[name]))
+               for name in TEMPORAL_CONDITIONINGS}
+    found = train_all(designs, run_folder, steps, seeds)
     scenes, latents = held_out(run_folder, "clips")
     judges = Judges(run_folder, "clips")
     columns = [*(f"t = {time}" for time in TIMES), "mean", "mean, wrong captions", "Fréchet", "all right, %"]
@@ -289,15 +309,10 @@ def study_keyframes(run_folder, steps, seeds):
     seen = [compare(scene, clip)["all"] for scene, clip in zip(scenes, decoded)]
     figures = f"{judges.distance(decoded, judges.truth):.3f} | {100 * statistics.mean(seen):.0f}"
     print("| truth, through the autoencoder | | " + " | " * (len(columns) - 2) + f"{figures} |")
-    for name in TEMPORAL_CONDITIONINGS:
-        results = []
-        for seed in range(1, seeds + 1):
-            stage = build(Keyframes, with_network("keyframes", temporal_conditioning=name, time_embed_dim=TIME_DIMS[name]), run_folder, seed)
-            networks = trained(stage, run_folder, name, steps, seed)
-            stage.positions = torch.arange(15) * 12
-            results.append(judge_keyframes(stage, networks, scenes, latents, judges))
+    for name, trained_stages in found.items():
+        results = [judge_keyframes(stage, networks, scenes, latents, judges) for stage, networks in trained_stages]
         cells = [over_seeds(list(column)) for column in zip(*results)]
-        print(f"| {name} | {parameters(networks)} | " + " | ".join(cells) + " |", flush=True)
+        print(f"| {name} | {parameters(trained_stages[0][1])} | " + " | ".join(cells) + " |", flush=True)
 
 
 STUDIES = {

@@ -144,6 +144,8 @@ class MuonTest(unittest.TestCase):
             left, values, right = torch.linalg.svd(matrix, full_matrices=False)
             found = torch.diag(left.T @ orthogonal(matrix) @ right.T)
             self.assertTrue(((found > 0.6) & (found < 1.3))[values > 0.1 * values[0]].all())
+            together = orthogonal(torch.stack([torch.randn(shape), matrix]))
+            self.assertTrue(torch.allclose(together[1], orthogonal(matrix), atol=1e-3))
 
     def test_what_is_not_finite_changes_nothing(self):
         weight = torch.nn.Parameter(torch.ones(4, 3, 2))
