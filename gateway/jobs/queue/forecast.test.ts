@@ -226,7 +226,8 @@ test('new jobs of a key without others are held by its limit and its budget', ()
     const given = forecast({ places });
     expect(given.knows('idle')).toBe(false);
     const jobs = [1, 2, 3].map(() => ({ keyId: 'idle', priority: 0, work, ...video }));
-    const starts = given.placesOfNew(jobs, key('idle', changes)).map(({ startsAt }) => Math.round(seconds(startsAt)!));
+    given.learn(key('idle', changes));
+    const starts = given.placesOfNew(jobs).map(({ startsAt }) => Math.round(seconds(startsAt)!));
     expect(given.knows('idle')).toBe(true);
     return starts;
   };
@@ -283,7 +284,8 @@ describe('new jobs do not wait for what other keys may not start', () => {
   /** When the jobs of a key without others would start. */
   const startsOfNew = (given: Forecast, count: number, changes: Partial<KeyInQueue> = {}) => {
     const jobs = Array.from({ length: count }, () => ({ keyId: 'idle', priority: 0, work, ...video }));
-    const asked = given.placesOfNew(jobs, key('idle', { concurrentJobs: 4, ...changes }));
+    given.learn(key('idle', { concurrentJobs: 4, ...changes }));
+    const asked = given.placesOfNew(jobs);
     return asked.map(({ startsAt }) => Math.round(seconds(startsAt)!));
   };
   const jobsOf = (keyId: string, count: number) => Array.from({ length: count }, (_, index) => job(index + 1, keyId));
@@ -320,6 +322,21 @@ describe('new jobs do not wait for what other keys may not start', () => {
     const given = forecast({ keys, running: [runningJob({ keyId: 'idle', settings })], places: 4 });
     expect(startsOfNew(given, 1, { concurrentJobs: 1 })[0]).toBeGreaterThan(50);
   });
+});
+
+test('jobs that another gateway accepted count once', () => {
+  const given = forecast({ places: 1 });
+  given.accept([job(100), job(101)]);
+  given.accept([job(101), job(102)]);
+  const placesOfAll = [
+    [1, 0, 10],
+    [2, 10, 20],
+    [3, 20, 30],
+  ];
+  expect(places(given, job(100), job(101), job(102))).toEqual(placesOfAll);
+  expect(placeOfNew(given, 'a').position).toBe(4);
+  expect(places(given, job(100), job(101), job(102))).toEqual(placesOfAll);
+  expect(places(given, job(103))).toEqual([[4, 30, 40]]);
 });
 
 test('however many jobs are accepted, simulating the queue with them takes a bounded time', () => {

@@ -52,6 +52,7 @@ export class Forecast {
   readonly #startSeconds: number[] = [];
   /** Jobs that were accepted since the snapshot, and their keys if it has no jobs of theirs. */
   readonly #accepted: QueuedJob[] = [];
+  readonly #acceptedIds = new Set<string>();
   readonly #newKeys = new Map<string, KeyInQueue>();
   /** What ends the simulation. */
   readonly #limits: TrialLimits | undefined;
@@ -85,11 +86,6 @@ export class Forecast {
   /** Sequence number of the first job that was accepted after the snapshot. */
   get nextSequence(): number {
     return this.#snapshot.nextSequence;
-  }
-
-  /** How many of the jobs from that one on it knows of. */
-  get accepted(): number {
-    return this.#accepted.length;
   }
 
   /** A queued job's place. */
@@ -131,21 +127,32 @@ export class Forecast {
     return this.#known.has(keyId);
   }
 
+  /** Takes note of a key that it does not know. */
+  learn(key: KeyInQueue): void {
+    const line = this.#lines.get(key.id) ?? lineOf(key);
+    const { share, concurrentJobs, virtualStart, budgets } = key;
+    this.#lines.set(key.id, { ...line, share, concurrentJobs, virtualStart, budgets: [...budgets] });
+    this.#known.add(key.id);
+    this.#newKeys.set(key.id, key);
+  }
+
+  /** Takes note of jobs that were accepted after the snapshot, at any gateway; those it knows count once. */
+  accept(jobs: readonly QueuedJob[]): void {
+    for (const job of jobs) {
+      if (!this.#acceptedIds.has(job.id)) {
+        this.#acceptedIds.add(job.id);
+        this.#accepted.push(job);
+        this.#note(job);
+      }
+    }
+  }
+
   /**
    * The places that new jobs would have if they were accepted together.
-   *
-   * @param key theirs, if the forecast does not know it
    */
-  placesOfNew(jobs: readonly Omit<QueuedJob, 'id' | 'sequence'>[], key?: KeyInQueue): QueuePlace[] {
-    if (key) {
-      const line = this.#lines.get(key.id) ?? lineOf(key);
-      const { share, concurrentJobs, virtualStart, budgets } = key;
-      this.#lines.set(key.id, { ...line, share, concurrentJobs, virtualStart, budgets: [...budgets] });
-      this.#known.add(key.id);
-      this.#newKeys.set(key.id, key);
-    }
+  placesOfNew(jobs: readonly Omit<QueuedJob, 'id' | 'sequence'>[]): QueuePlace[] {
     const noted: number[][] = [];
-    const first = this.#snapshot.nextSequence + this.#accepted.length;
+    const first = Math.max(this.#snapshot.nextSequence, ...this.#accepted.map(({ sequence }) => sequence + 1));
     const wanted = jobs.map((job, index) => ({ ...job, id: `new ${index}`, sequence: first + index }));
     const starts = this.#simulate(wanted);
     const places = wanted.map((job, index) => {
@@ -169,8 +176,7 @@ export class Forecast {
     }
     const start = this.#simulate([job])[0] ?? this.#estimate(job);
     this.#starts.set(job.id, start);
-    this.#note(job);
-    this.#accepted.push(job);
+    this.accept([job]);
     return start;
   }
 
@@ -189,7 +195,8 @@ export class Forecast {
     if (choices <= 0 || !jobs.some(isSimulated)) {
       return [];
     }
-    const added = [...this.#accepted, ...jobs].filter(isSimulated);
+    const others = this.#accepted.filter(({ id }) => jobs.every((job) => job.id !== id));
+    const added = [...others, ...jobs].filter(isSimulated);
     const between = [...this.#lines.values()].flatMap((line) => unknownJobs(line, this.#snapshot.heads, most));
     const snapshot = withJobs(this.#snapshot, this.#newKeys.values(), between, added);
     const trial = new Forecast(snapshot, this.#presetOf, { wanted: jobs.map(({ id }) => id), choices });

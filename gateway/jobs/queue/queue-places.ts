@@ -4,7 +4,7 @@ import { answerInTime, ask } from '../../database/ask.ts';
 import { outsideRequest } from '../../database/patience.ts';
 import type { Models } from '../../models/models.ts';
 import type { Job } from '../job.ts';
-import { readKey, readQueue, readQueueWithin } from '../store/read-queue.ts';
+import { readAccepted, readKey, readQueue, readQueueWithin } from '../store/read-queue.ts';
 import { videoWork, workSettings } from '../video-work.ts';
 import type { Pause } from './choose-pauses.ts';
 import { Forecast } from './forecast.ts';
@@ -14,6 +14,10 @@ import type { QueuedJob } from './queue-snapshot.ts';
 /** A forecast is used for this long, and for this many times as long as it took to make, milliseconds. */
 const freshMilliseconds = 1000;
 const restFactor = 4;
+
+/** Jobs that it takes note of afterwards, and their keys. */
+const maxAccepted = 200;
+const maxUnknown = 20;
 
 export interface QueuePlacesOptions {
   sql: Sql;
@@ -52,25 +56,38 @@ export class QueuePlaces {
   async ofNew(jobs: readonly Omit<QueuedJob, 'id' | 'sequence'>[]): Promise<FindPlaces> {
     const forecast = await this.#latest();
     return async (sql) => {
-      const current = forecast && (await this.#current(forecast, sql));
-      if (!current) {
+      if (!forecast) {
         return undefined;
       }
-      const { keyId } = jobs[0]!;
-      const key = current.knows(keyId) ? undefined : await readKey(sql, keyId);
-      return { places: current.placesOfNew(jobs, key), now: current.now };
+      const current = await this.#current(forecast, sql, jobs[0]!.keyId);
+      return { places: current.placesOfNew(jobs), now: current.now };
     };
   }
 
-  /** The same forecast if it knows of every job that has been accepted, at any gateway; else a new one. */
-  async #current(forecast: Forecast, sql: TransactionSql): Promise<Forecast> {
-    const [{ accepted }] = await sql<[{ accepted: number }]>`
-      select count(*)::int as accepted from jobs where sequence >= ${forecast.nextSequence}`;
-    if (accepted === forecast.accepted) {
-      return forecast;
+  /**
+   * The forecast with all jobs that have been accepted since, at any gateway, and the key of those to create; a new one after
+   * very many: reading the whole queue takes long, and other creations wait.
+   */
+  async #current(forecast: Forecast, sql: TransactionSql, keyId: string): Promise<Forecast> {
+    const accepted = await readAccepted(sql, forecast.nextSequence, maxAccepted + 1);
+    const keyIds = new Set([keyId, ...accepted.map((job) => job.keyId)]);
+    const unknown = [...keyIds].filter((id) => !forecast.knows(id));
+    if (accepted.length > maxAccepted || unknown.length > maxUnknown) {
+      return this.#renew(sql, keyId);
     }
+    for (const key of await Promise.all(unknown.map((id) => readKey(sql, id)))) {
+      forecast.learn(key);
+    }
+    forecast.accept(accepted);
+    return forecast;
+  }
+
+  async #renew(sql: TransactionSql, keyId: string): Promise<Forecast> {
     const { models, concurrentJobs } = this.#options;
     const fresh = new Forecast(await readQueueWithin(sql, concurrentJobs), (job) => models.presetOf(job));
+    if (!fresh.knows(keyId)) {
+      fresh.learn(await readKey(sql, keyId));
+    }
     this.#forecast = Promise.resolve(fresh);
     this.#usableUntil = performance.now() + freshMilliseconds;
     return fresh;

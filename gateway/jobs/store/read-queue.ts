@@ -51,7 +51,6 @@ export async function readQueueWithin(sql: TransactionSql, usualPlaces: number):
       from jobs where state = 'running' limit ${maxRunning}`,
     readFinished(sql),
   ]);
-  const isKnown = ({ settings }: { settings: WorkSettings }) => frameRateNames.includes(settings.frameRate);
   return {
     ...clock,
     places,
@@ -60,6 +59,19 @@ export async function readQueueWithin(sql: TransactionSql, usualPlaces: number):
     running: running.filter(isKnown),
     finished: finished.filter(isKnown),
   };
+}
+
+/** Jobs that were accepted from a sequence number on and have not ended, in order. */
+export async function readAccepted(sql: TransactionSql, sequence: number, limit: number): Promise<QueuedJob[]> {
+  const jobs = await sql<QueuedJob[]>`
+    select id, key_id as "keyId", model, model_version as version, sequence, priority, work, ${workSettings(sql)} as settings
+    from jobs where sequence >= ${sequence} and state in ('queued', 'running') order by sequence limit ${limit}`;
+  return jobs.filter(isKnown);
+}
+
+/** Whether this release knows how long such a job takes. */
+function isKnown({ settings }: { settings: WorkSettings }): boolean {
+  return frameRateNames.includes(settings.frameRate);
 }
 
 /** A key that may have no jobs. */
