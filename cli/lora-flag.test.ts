@@ -1,5 +1,9 @@
 import { expect, test } from '@jest/globals';
+import { calledModels } from '../services/pipeline/called-models.ts';
+import { listPresets, loadPreset } from '../services/pipeline/preset.ts';
+import { stageNames } from '../services/pipeline/stages.ts';
 import { collectLora, collectNamedLora } from './lora-flag.ts';
+import { stageServices } from './stages.ts';
 
 test.each([
   ['style.safetensors', { path: 'style.safetensors', scale: 1 }],
@@ -29,4 +33,13 @@ test('a LoRA that requests ask for by its name', () => {
     '`--lora` must be name=[model=]file[:scale], with a name',
   );
   expect(() => collectNamedLora('in k=style.safetensors')).toThrow('with a name of 1 to 32 letters');
+});
+
+test('a version with a LoRA has every model that its own stages expect', () => {
+  for (const preset of listPresets().map((name) => loadPreset(name))) {
+    for (const stage of stageNames) {
+      const expected = stageServices[stage].expectedModels(preset).map((model) => model.name);
+      expect(calledModels(stage, preset)).toEqual(expect.arrayContaining(expected));
+    }
+  }
 });

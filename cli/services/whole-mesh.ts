@@ -2,9 +2,10 @@ import { join } from 'node:path';
 import { routesSettings } from '../../gateway/settings.ts';
 import { invalidField } from '../../services/kit/errors.ts';
 import { readSettings } from '../../services/kit/settings.ts';
+import { stagesOf } from '../../services/pipeline/called-models.ts';
 import { modelsFolder } from '../../services/pipeline/models-folder.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
-import { stageOfModel, stages } from '../../services/pipeline/stages.ts';
+import { stages } from '../../services/pipeline/stages.ts';
 import { ensureRepository } from '../../triton-models/packaging/ensure-repository.ts';
 import type { NamedLora } from '../lora-flag.ts';
 import { type MeshRepository, type MeshVersion, meshSettings, prepareMesh, startMesh } from '../mesh.ts';
@@ -58,8 +59,9 @@ async function buildVersion(preset: Preset, lora: NamedLora, signal: AbortSignal
     folder: join(modelsFolder(), 'repository', `${preset.name}+${version}`),
     loras: [lora],
     onlyChanged: true,
+    encoder: 'where-weights-fit',
     signal,
   });
-  const stageNames = [...new Set(models.map((model) => stageOfModel(model.name)!))];
-  return { version, loras: [{ name, scale }], repository: folder, stages: stageNames };
+  const changed = models.filter(({ isChanged }) => isChanged).map((model) => model.name);
+  return { version, loras: [{ name, scale }], repository: folder, stages: stagesOf(changed) };
 }

@@ -65,11 +65,6 @@ export const stages = {
   },
 } as const satisfies Record<string, StageFacts>;
 
-/** The stage that calls a preset's model. */
-export function stageOfModel(model: string): StageName | undefined {
-  return stageNames.find((name) => modelsOfStage(name).includes(model));
-}
-
 type StageTable = typeof stages;
 export type StageName = keyof StageTable;
 /** A stage's contract. */

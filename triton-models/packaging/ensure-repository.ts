@@ -7,10 +7,10 @@ import { FusionError, invalidField } from '../../services/kit/errors.ts';
 import { FileHashes } from '../../services/kit/file-hashes.ts';
 import { makeFolder } from '../../services/kit/make-folder.ts';
 import { reasonOf } from '../../services/kit/reason-of.ts';
+import { modelsToServe } from '../../services/pipeline/called-models.ts';
 import { hashesName } from '../../services/pipeline/model-manifest.ts';
 import { chosenModelsFolder, modelsFolder } from '../../services/pipeline/models-folder.ts';
 import { modelNames, type Preset } from '../../services/pipeline/preset.ts';
-import { stageOfModel } from '../../services/pipeline/stages.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { referenceInputs } from '../references/reference-inputs.ts';
 import { engineProfiles, itemsOfRequest } from '../tensorrt/engine-profiles.ts';
@@ -80,6 +80,8 @@ export interface RepositoryModel {
   bytes: number;
   /** Whether it was built now; false if it was already up to date. */
   isNew: boolean;
+  /** Whether LoRAs are merged into its weights. */
+  isChanged: boolean;
   seconds: number;
   /** Sentences about what was recognised in the checkpoint or left out of it. */
   notes: readonly string[];
@@ -114,6 +116,7 @@ export async function ensureRepository(preset: Preset, options: RepositoryOption
     engines: engine && planEngines(preset, models, engine.deviceMemory, engine.precisions),
     record: options.record ?? engine !== undefined,
     callsOf: (model) => callsToRecord(preset, model),
+    servedWith: (changed) => modelsToServe(changed, preset),
     tokenizers: new Map([[modelNames.textEncoder, await findTokenizer(preset, checkpoint)]]),
     beforeWriting: () => (checkpoint === undefined ? Promise.resolve() : placeTokenizer(preset, checkpoint)),
   });
@@ -135,6 +138,8 @@ interface ModelsOptions extends Omit<RepositoryOptions, 'target'> {
   callsOf?: (model: ServedModel) => RecordedCall[];
   /** How engines are compiled, by model; default: portable models. */
   engines?: ReadonlyMap<string, EnginePlan> | undefined;
+  /** The changed models and those that the same stages call. Default: no others. */
+  servedWith?: (changed: readonly string[]) => ReadonlySet<string>;
   /** Tokenizers to lie beside models, by model. */
   tokenizers?: ReadonlyMap<string, string | undefined>;
   /** Whether models without a checkpoint get random weights; default true. With a named checkpoint they never do. */
@@ -175,6 +180,7 @@ export async function ensureModels(
       parameters,
       bytes,
       isNew: plan.existing === undefined,
+      isChanged: plan.loras !== undefined,
       seconds,
       notes: [...notesOf(checkpoints.get(name)), ...notes],
     });
@@ -212,13 +218,14 @@ async function planModels(
     loras: requests = [],
     version,
     onlyChanged = version !== undefined && requests.length > 0,
+    servedWith = (changed) => new Set(changed),
     signal,
   }: ModelsOptions,
 ): Promise<RepositoryPlan[]> {
   const changes = await planLoras(models, requests, signal);
-  const changedStages = new Set([...changes.keys()].map(stageOfModel));
+  const served = servedWith([...changes.keys()]);
   const planned: RepositoryPlan[] = [];
-  for (const model of models.filter(({ name }) => !onlyChanged || changedStages.has(stageOfModel(name)))) {
+  for (const model of models.filter(({ name }) => !onlyChanged || served.has(name))) {
     const engine = engines?.get(model.name);
     const state = await weightsState(model);
     const isRefused = state === 'random' && (checkpoint !== undefined || !allowsRandom);
