@@ -44,7 +44,7 @@ async function start(): Promise<void> {
         // The pressed button disappears with its job.
         byId('work').focus();
       },
-      edit: (video) => composer.edit(requestOf(video, presets)),
+      edit: (video) => composer.edit(requestOf(video, presets), video.given_keyframes ?? 0),
       asCurl: (video) => showCurl(requestOf(video, presets)),
       async delete(video) {
         if (await confirmed('Delete this video and its files? This cannot be undone.', 'Delete')) {

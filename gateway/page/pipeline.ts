@@ -58,10 +58,14 @@ export function planOf(video: Video, preset: Preset): readonly PlannedStage[] {
   if (given === null) {
     return offered.stages;
   }
-  const intervals = preset.keyframes.frames - 1;
   return offered.stages
-    .filter(({ frames }) => frames > 0 || preset.given_keyframes.reads_prompt)
-    .map(({ stage, frames }) => ({ stage, frames: frames && ((frames - 1) * (keyframes - 1)) / intervals + 1 }));
+    .filter(({ frames }) => frames > 0 || preset.given_keyframes?.reads_prompt)
+    .map(({ stage, frames }) => ({ stage, frames: frames && framesBetween(frames, preset.keyframes.frames, given) }));
+}
+
+/** How many frames there are with `given` keyframes, where there are `frames` with as many as the model makes itself. */
+export function framesBetween(frames: number, keyframes: number, given: number): number {
+  return ((frames - 1) * (given - 1)) / (keyframes - 1) + 1;
 }
 
 /** How many keyframes a video has: those that it was given, or as many as the network makes. */

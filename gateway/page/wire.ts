@@ -17,7 +17,10 @@ import type { VideoList, VideoObject } from '../../dist/gateway/api/http/video-o
 export type Video = VideoObject;
 export type VideoPage = VideoList;
 export type Variant = Video['files'][number]['variant'];
-export type Preset = PresetObject;
+/** `given_keyframes` is null where the gateway's release takes none. */
+export type Preset = Omit<PresetObject, 'given_keyframes'> & {
+  given_keyframes: PresetObject['given_keyframes'] | null;
+};
 export type Presets = readonly [Preset, ...Preset[]];
 export type FrameRate = Preset['frame_rates'][number];
 export type PlannedStage = FrameRate['stages'][number];

@@ -82,6 +82,13 @@ describe('the form', () => {
         await visitor.sees('#keyframes-caption', '2 pictures, 9.png to 10.png');
         expect(await page.isHidden('#picture-chosen')).toBe(true);
         expect(await page.locator('#keyframes-strip img').count()).toBe(2);
+        const framesAt = (rate: string) => page.textContent(`.rate:has(input[value="${rate}"]) [data-part="frames"]`);
+        expect(await Promise.all(['low', 'medium', 'high'].map(framesAt))).toEqual(['2', '5', '17']);
+        await page.setInputFiles('#keyframes', { name: 'a.mp4', mimeType: 'video/mp4', buffer });
+        await visitor.sees('#keyframes-caption', 'a.mp4');
+        expect(await framesAt('medium')).toBe('up to 57');
+        await page.setInputFiles('#keyframes', files);
+        await visitor.sees('#keyframes-caption', '2 pictures, 9.png to 10.png');
         expect(await visitor.seriousBarriers()).toEqual([]);
         await page.click('text=This request as curl');
         expect(await page.inputValue('#curl-text')).toContain(`-F 'keyframes=@"9.png"' \\\n  -F 'keyframes=@"10.png"'`);
@@ -90,9 +97,11 @@ describe('the form', () => {
         await page.click('#create');
         await visitor.sees('.job[data-state="done"] .frame-counter', '/ 5');
         await page.click('text=Edit settings');
-        await visitor.sees('#keyframes-caption', 'keyframes of an earlier video');
+        await visitor.sees('#keyframes-caption', '2 keyframes of an earlier video');
+        expect(await framesAt('high')).toBe('17');
         await page.click('#keyframes-remove');
         expect(await page.isHidden('#keyframes-chosen')).toBe(true);
+        expect(await framesAt('high')).toBe('225');
         await page.selectOption('#model', 'text-only');
         expect(await page.isHidden('#picture-field')).toBe(true);
       },
@@ -124,6 +133,19 @@ describe('the form', () => {
       expect(await page.inputValue('#steps')).toBe('3');
       expect(await page.textContent('#format option:checked')).toBe('mp4 (default)');
       expect(await page.inputValue('#seed')).toMatch(/^\d+$/);
+
+      // During an upgrade the page may be newer than the gateway that answers it.
+      const newer = ['lora', 'loras', 'input_reference', 'given_keyframes'];
+      await page.route(/\/v1\/(presets|videos(\/video_\w+)?)(\?.*)?$/, async (route) => {
+        const response = await route.fetch();
+        const body = JSON.stringify(await response.json(), (key, value) => (newer.includes(key) ? undefined : value));
+        await route.fulfill({ response, body });
+      });
+      await page.reload();
+      await visitor.sees('.job[data-state="done"]');
+      await page.click('text=Edit settings');
+      expect(await page.inputValue('#steps')).toBe('3');
+      expect(await page.isHidden('#keyframes-field')).toBe(true);
     }),
   );
 });

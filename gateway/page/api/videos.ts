@@ -1,6 +1,7 @@
 import type { VideoRequest } from '../compose/form-request.ts';
 import type { Preset, Presets, Video, VideoPage } from '../wire.ts';
 import { ApiError } from './api-error.ts';
+import { readPage, readPreset, readVideo } from './objects.ts';
 import { request, requestJson } from './request.ts';
 
 /** Attempts to create a video if the answer is lost, and the pause between them in milliseconds. */
@@ -10,7 +11,7 @@ const createPause = 1000;
 /** One preset per model; the first is that of the default model. */
 export async function loadPresets(): Promise<Presets> {
   const { data } = await requestJson<{ data: Preset[] }>('v1/presets');
-  const [first, ...others] = data;
+  const [first, ...others] = data.map(readPreset);
   if (!first) {
     throw new ApiError(500, 'The gateway has no model');
   }
@@ -28,7 +29,7 @@ async function createOnce(path: string, body: object): Promise<Video> {
   const headers = { 'content-type': 'application/json', 'idempotency-key': randomId() };
   for (let attempt = 1; ; attempt++) {
     try {
-      return await requestJson<Video>(path, { method: 'POST', headers, body: JSON.stringify(body) });
+      return readVideo(await requestJson(path, { method: 'POST', headers, body: JSON.stringify(body) }));
     } catch (error) {
       if (!(error instanceof ApiError && error.passes) || attempt === createAttempts) {
         throw error;
@@ -39,13 +40,13 @@ async function createOnce(path: string, body: object): Promise<Video> {
 }
 
 /** Newest first. `after`: the last id of the page before. */
-export function listVideos(limit: number, after?: string): Promise<VideoPage> {
+export async function listVideos(limit: number, after?: string): Promise<VideoPage> {
   const query = new URLSearchParams({ limit: String(limit), ...(after && { after }) });
-  return requestJson<VideoPage>(`v1/videos?${query}`);
+  return readPage(await requestJson(`v1/videos?${query}`));
 }
 
-export function getVideo(id: string): Promise<Video> {
-  return requestJson<Video>(videoPath(id));
+export async function getVideo(id: string): Promise<Video> {
+  return readVideo(await requestJson(videoPath(id)));
 }
 
 /** Goes on from a video's keyframes with a higher frame rate. */
@@ -53,8 +54,8 @@ export function finishVideo(id: string, frameRate: string): Promise<Video> {
   return createOnce(`${videoPath(id)}/finish`, { frame_rate: frameRate });
 }
 
-export function cancelVideo(id: string): Promise<Video> {
-  return requestJson<Video>(`${videoPath(id)}/cancel`, { method: 'POST' });
+export async function cancelVideo(id: string): Promise<Video> {
+  return readVideo(await requestJson(`${videoPath(id)}/cancel`, { method: 'POST' }));
 }
 
 export async function deleteVideo(id: string): Promise<void> {

@@ -3,6 +3,7 @@ import type { Video } from '../wire.ts';
 import { ApiError } from './api-error.ts';
 import { setReachable } from './connection.ts';
 import { readEvents } from './event-stream.ts';
+import { readVideo } from './objects.ts';
 import { request } from './request.ts';
 import { videoPath } from './videos.ts';
 
@@ -38,7 +39,7 @@ export async function* watchVideo(id: string, signal: AbortSignal): AsyncGenerat
       for await (const event of readEvents(response.body!, heard)) {
         lastEvent = event.id;
         pause = firstPause;
-        const video = JSON.parse(event.data) as Video;
+        const video = readVideo(JSON.parse(event.data));
         yield video;
         if (isFinished(video)) {
           return;

@@ -1,7 +1,7 @@
 import { byId, fromTemplate, part, setText } from '../dom.ts';
 import { formatSeconds, formatSize } from '../formats.ts';
 import { Ruler } from '../job/ruler.ts';
-import { frameCounts } from '../pipeline.ts';
+import { frameCounts, framesBetween } from '../pipeline.ts';
 import { loraText } from '../video-facts.ts';
 import type { FrameRate, Preset, Presets } from '../wire.ts';
 import { showCurl } from './curl-dialog.ts';
@@ -30,7 +30,7 @@ export class Composer {
     this.#presets = presets;
     this.#options = options;
     this.#preset = presets[0];
-    this.#pictures = new GivenPictures(this.#form, this.#preset);
+    this.#pictures = new GivenPictures(this.#form, this.#preset, () => this.#showFrames());
     this.#model.append(...presets.map(({ id }) => new Option(id)));
     byId('model-field').hidden = presets.length === 1;
     this.#showPreset(this.#preset);
@@ -58,13 +58,17 @@ export class Composer {
     byId('compose-curl').addEventListener('click', () => showCurl(this.#read(), this.#pictures.names));
   }
 
-  /** Fills the form with the settings of a request. */
-  edit(request: VideoRequest): void {
+  /**
+   * Fills the form with the settings of a request that repeats an earlier video.
+   *
+   * @param keyframeCount how many keyframes that video was given
+   */
+  edit(request: VideoRequest, keyframeCount: number): void {
     clearFormErrors(this.#form);
     this.#choose(String(request.model ?? this.#presets[0].id));
     fillForm(this.#form, request);
     this.#showSampling(this.#preset);
-    void this.#pictures.showThoseOf(request).catch((error) => showFormError(this.#form, error));
+    void this.#pictures.showThoseOf(request, keyframeCount).catch((error) => showFormError(this.#form, error));
     byId<HTMLDetailsElement>('advanced').open = true;
     this.#prompt.focus();
     this.#form.scrollIntoView({ block: 'start' });
@@ -122,6 +126,7 @@ export class Composer {
     this.#showFirstFrame(preset);
     this.#showPerturbation(preset);
     this.#pictures.showPreset(preset);
+    this.#showFrames();
     fillSelect(
       'quality',
       preset.qualities.map(({ name }) => name),
@@ -137,6 +142,20 @@ export class Composer {
     fillSelect('lora', ['none', ...preset.loras.map(loraText)], 'none');
     byId('lora-field').hidden = preset.loras.length === 0;
     this.#options.chosen(preset);
+  }
+
+  /** Shows how many frames each frame rate makes, which depends on how many keyframes are given. */
+  #showFrames(): void {
+    const { frame_rates, keyframes } = this.#preset;
+    const count = this.#pictures.keyframeCount;
+    const atMost = count === 'unknown' ? 'up to ' : '';
+    const given = typeof count === 'number' ? count : keyframes.frames;
+    const choices = byId('rates').querySelectorAll('.rate');
+    for (const [index, { frames, frames_per_second }] of frame_rates.entries()) {
+      const made = framesBetween(frames, keyframes.frames, given);
+      setText(part(choices[index]!, 'frames'), `${atMost}${made}`);
+      setText(part(choices[index]!, 'length'), formatSeconds(made / frames_per_second));
+    }
   }
 
   /** Shows the defaults of the chosen quality. */
@@ -185,7 +204,7 @@ export class Composer {
   }
 }
 
-function rateChoice({ name, frames, frames_per_second, stages }: FrameRate, preset: Preset): HTMLElement {
+function rateChoice({ name, stages }: FrameRate, preset: Preset): HTMLElement {
   const choice = fromTemplate<HTMLElement>('rate-template');
   const radio = choice.querySelector('input')!;
   radio.value = name;
@@ -197,8 +216,6 @@ function rateChoice({ name, frames, frames_per_second, stages }: FrameRate, pres
   const ruler = new Ruler([shown, ...scaled]);
   ruler.show({ keyframes: 1, passes: scaled.map(() => 1), decoded: 0 });
   part(choice, 'marks').append(ruler.element);
-  setText(part(choice, 'frames'), `${frames}`);
-  setText(part(choice, 'length'), formatSeconds(frames / frames_per_second));
   return choice;
 }
 

@@ -10,9 +10,16 @@ export class GivenPictures {
   readonly #first: FirstPicture;
   readonly #keyframes: GivenKeyframes;
 
-  constructor(form: HTMLFormElement, preset: Preset) {
-    this.#first = new FirstPicture(preset, () => this.#keyframes.clear());
-    this.#keyframes = new GivenKeyframes(preset, () => this.#first.clear());
+  /** @param onChange called after files were chosen or removed */
+  constructor(form: HTMLFormElement, preset: Preset, onChange: () => void) {
+    this.#first = new FirstPicture(preset, () => replace(this.#first, this.#keyframes));
+    this.#keyframes = new GivenKeyframes(preset, () => replace(this.#keyframes, this.#first));
+    const replace = (changed: FirstPicture | GivenKeyframes, other: FirstPicture | GivenKeyframes) => {
+      if (changed.reference !== undefined && other.reference !== undefined) {
+        other.clear();
+      }
+      onChange();
+    };
     acceptDrops(form, byId('given-pictures'), (files) => {
       const isFirst = files.length === 1 && files[0]!.type.startsWith('image/') && this.#first.isOffered;
       (isFirst ? this.#first : this.#keyframes).drop(files);
@@ -30,7 +37,12 @@ export class GivenPictures {
 
   /** Names of the chosen files. */
   get names(): readonly string[] {
-    return this.#keyframes.reference === undefined ? [this.#first.name] : this.#keyframes.names;
+    return this.#keyframes.reference === undefined ? this.#first.names : this.#keyframes.names;
+  }
+
+  /** See {@link GivenKeyframes.count}. */
+  get keyframeCount(): GivenKeyframes['count'] {
+    return this.#keyframes.count;
   }
 
   showPreset(preset: Preset): void {
@@ -43,10 +55,14 @@ export class GivenPictures {
     this.#keyframes.clear();
   }
 
-  /** Those of a request that repeats an earlier video. Rejects if its picture cannot be fetched. */
-  async showThoseOf({ input_reference: reference, keyframes }: VideoRequest): Promise<void> {
+  /**
+   * Those of a request that repeats an earlier video. Rejects if its picture cannot be fetched.
+   *
+   * @param keyframeCount how many keyframes that video was given
+   */
+  async showThoseOf({ input_reference: reference, keyframes }: VideoRequest, keyframeCount: number): Promise<void> {
     if (typeof keyframes === 'object' && 'video_id' in keyframes) {
-      this.#keyframes.useThoseOf(keyframes.video_id);
+      await this.#keyframes.useThoseOf(keyframes.video_id, keyframeCount);
     }
     if (typeof reference === 'object') {
       await this.#first.showPictureOf(reference.video_id);
