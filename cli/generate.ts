@@ -3,8 +3,7 @@ import { Status } from 'nice-grpc-common';
 import type { Video } from '../gateway/client/video.ts';
 import { FusionError, invalidField } from '../services/kit/errors.ts';
 import { loraText } from '../services/pipeline/loras.ts';
-import type { Preset } from '../services/pipeline/preset.ts';
-import { checkRequest } from './check-request.ts';
+import { requestCheck } from './check-request.ts';
 import { remoteGatewayOption } from './gateway-address.ts';
 import { withGatewayHint } from './gateway-client.ts';
 import { interruptSignal, reportInterruption } from './interrupt.ts';
@@ -98,7 +97,7 @@ async function generateOne(prompt: string, options: GenerateOptions): Promise<vo
   const showWarnings = warningsDisplay(process.stderr);
   try {
     // The gateway checks the same, but only after all services have started.
-    const check = (preset: Preset) => checkRequest(request, preset);
+    const check = await requestCheck(request);
     gateway = await reachGateway(
       { ...options, check, encodesKeyframes: request.givenKeyframes !== undefined },
       interrupted,
@@ -134,6 +133,7 @@ function summary(video: Video, files: { video: string; storyboard: string }) {
     id: video.id,
     seed: video.settings.seed,
     frames: video.frames,
+    givenKeyframes: video.givenKeyframes,
     size: { width: video.settings.width, height: video.settings.height },
     secondsPerStage: video.stages.map(({ stage, seconds }) => ({ stage: stageLabel(stage), seconds })),
     file: files.video,

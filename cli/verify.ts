@@ -6,7 +6,7 @@ import type { NewVideo } from '../gateway/client/video-client.ts';
 import type { Generation } from '../gateway/provenance/manifest.ts';
 import type { Provenance } from '../gateway/provenance/read-provenance.ts';
 import { either } from '../services/kit/either.ts';
-import { FusionError, describe as inMessage, invalidField } from '../services/kit/errors.ts';
+import { FusionError, describe as inMessage, invalidField, inWords } from '../services/kit/errors.ts';
 import { parseCertificates } from '../services/kit/pem-certificates.ts';
 import { plainText } from '../services/kit/plain-text.ts';
 import { reasonOf } from '../services/kit/reason-of.ts';
@@ -14,7 +14,6 @@ import { makeTemporaryFolder } from '../services/kit/temporary-folder.ts';
 import { decimalNumber } from '../services/kit/values.ts';
 import { loraText, type MergedLora } from '../services/pipeline/loras.ts';
 import { modelsSettings } from '../services/pipeline/models-folder.ts';
-import type { Preset } from '../services/pipeline/preset.ts';
 import { exitCode } from './exit.ts';
 import { interruptSignal, reportInterruption } from './interrupt.ts';
 import { readImage } from './read-image.ts';
@@ -37,6 +36,8 @@ interface VerifyOptions {
 interface Comparison {
   /** Hash of the weights here. */
   weights: string | undefined;
+  /** Hash of the picture or keyframes that were given here, as they were scaled; absent without. */
+  picture?: string;
   frames: number;
   /** Whether all frames are equal. */
   identical: boolean;
@@ -139,8 +140,8 @@ async function renderAgain(
       import('../triton-models/packaging/weights-hash.ts'),
     ]);
   const weights = await weightsHash(preset, signal);
-  const { checkRequest } = await import('./check-request.ts');
-  const check = (preset: Preset) => checkRequest(request, preset);
+  const { requestCheck } = await import('./check-request.ts');
+  const check = await requestCheck(request);
   const encodesKeyframes = request.givenKeyframes !== undefined;
   const gateway = await reachGateway({ preset: options.preset ?? preset.name, check, encodesKeyframes }, signal);
   const folder = makeTemporaryFolder();
@@ -151,7 +152,15 @@ async function renderAgain(
     const { frames } = await compareClips(await openPair(path, output), () => {}, signal);
     const psnr = Math.min(...frames.map((frame) => frame.psnr));
     const identical = psnr === Number.POSITIVE_INFINITY;
-    return { weights, frames: frames.length, identical, psnr: identical ? null : psnr, matches: psnr >= minPsnr };
+    const picture = video.files.find(({ file }) => file === 'input_reference')?.sha256;
+    return {
+      weights,
+      ...(picture !== undefined && { picture }),
+      frames: frames.length,
+      identical,
+      psnr: identical ? null : psnr,
+      matches: psnr >= minPsnr,
+    };
   } finally {
     await rm(folder, { recursive: true, force: true });
     await gateway.close();
@@ -170,7 +179,7 @@ function statedPreset({ model }: Generation, known: readonly string[]): string {
 
 /** The request that made a video. Throws INVALID_ARGUMENT if a part of it is not known. */
 async function requestOf({ settings, picture }: Generation, options: VerifyOptions): Promise<NewVideo> {
-  const { toNewVideo } = await import('./jobs.ts');
+  const [{ toNewVideo }, { countGiven }] = await Promise.all([import('./jobs.ts'), import('./check-request.ts')]);
   const prompt = options.prompt ?? settings.prompt;
   if (typeof prompt !== 'string') {
     throw missing(
@@ -195,7 +204,13 @@ async function requestOf({ settings, picture }: Generation, options: VerifyOptio
     if (options.keyframes === undefined) {
       throw missing('--keyframes', 'The video was interpolated between given keyframes: pass them with `--keyframes`');
     }
-    return { ...request, ...(await readKeyframes(options.keyframes)) };
+    const given = await readKeyframes(options.keyframes);
+    const count = await countGiven(given);
+    if (count !== settings.givenKeyframes) {
+      const wanted = `the ${settings.givenKeyframes} keyframes that the video was given`;
+      throw invalidField('--keyframes', inWords(`${count} frames`), wanted);
+    }
+    return { ...request, ...given };
   }
   if (options.image === undefined) {
     throw missing('--image', 'The video began with a picture: pass it with `--image`');
@@ -237,6 +252,7 @@ function describe(path: string, provenance: Provenance, comparison: Comparison |
     ...(comparison
       ? [
           ['weights here', comparison.weights ?? 'none'],
+          ['picture here', comparison.picture],
           ['made again', `${comparison.frames} frames, ${comparison.identical ? 'identical' : psnrText(comparison)}`],
         ]
       : []),

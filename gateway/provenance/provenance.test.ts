@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import sharp from 'sharp';
@@ -11,6 +11,7 @@ import { callCli, eventually } from '../../test/support/cli.ts';
 import { stopTestServer } from '../testing/data.ts';
 import { decodeMp4 } from '../testing/decode-mp4.ts';
 import { withHttp } from '../testing/http.ts';
+import { plainPicture } from '../testing/pictured.ts';
 import { loadC2pa } from './load-c2pa.ts';
 import { generationLabel } from './manifest.ts';
 import { openProvenance } from './open-provenance.ts';
@@ -172,6 +173,10 @@ describe('a signed video', () => {
   });
 
   test('is verified by the program, whose exit code says what it found', async () => {
+    await mkdir(join(folder, 'walk'));
+    await Promise.all(
+      ['1.png', '2.png'].map(async (name) => writeFile(join(folder, 'walk', name), await plainPicture('#f00'))),
+    );
     const trust = ['--trust', join(folder, 'ca.pem')];
     expect(await callCli(['verify', signed, ...trust])).toMatchObject({
       code: 0,
@@ -194,6 +199,10 @@ describe('a signed video', () => {
       [[signed, '--min-psnr', 'high'], '`--min-psnr` must be a number from 0 to 200'],
       [[signed, '--preset', 'nano'], 'The video does not contain its prompt'],
       [[join(folder, 'between.mp4'), '--preset', 'nano', '--prompt', 'a'], 'pass them with `--keyframes`'],
+      [
+        [join(folder, 'between.mp4'), '--preset', 'nano', '--prompt', 'a', '--keyframes', join(folder, 'walk')],
+        '`--keyframes` must be the 3 keyframes that the video was given (got 2 frames)',
+      ],
       [[join(folder, 'inked.mp4'), '--preset', 'nano', '--prompt', 'a'], 'was made with the LoRAs ink:0.5: only'],
       [
         [join(folder, 'path.mp4'), '--models', folder, '--prompt', 'a'],

@@ -7,11 +7,11 @@ export function keyframeCounts({ keyframes: { frames }, sizes }: Preset): { min:
   return { min: sizes === undefined ? minKeyframes : frames, max: frames };
 }
 
-/** Throws INVALID_ARGUMENT for another number of keyframes. */
-export function checkKeyframeCount(count: number, preset: Preset): void {
+/** Throws INVALID_ARGUMENT naming `field` for another number of keyframes. */
+export function checkKeyframeCount(count: number, preset: Preset, field = 'keyframes'): void {
   const { min, max } = keyframeCounts(preset);
   if (count < min || count > max) {
     const allowed = min === max ? `${max} frames, for which the engines were compiled` : `${min} to ${max} frames`;
-    throw invalidField('keyframes', count, `${allowed}, as many as ${preset.name} has keyframes`);
+    throw invalidField(field, count, `${allowed}, as many as ${preset.name} has keyframes`);
   }
 }

@@ -3,6 +3,7 @@ import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { plainPicture } from '../../gateway/testing/pictured.ts';
+import { packageRoot } from '../../services/kit/package-root.ts';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
@@ -109,6 +110,10 @@ test('serve offers several presets as models of one gateway, and the first with 
   }
   const between = await generate('between.mp4', ...continuing, '--keyframes', join(folder, 'walk'));
   expect(between.frames).toHaveLength(5);
+  expect(JSON.parse(between.result.stdout)).toMatchObject({ givenKeyframes: 2 });
+  // The version with a LoRA has all that its own stages call.
+  const inkedBetween = await generate('ink-between.mp4', ...tiny, '--lora', 'ink', '--keyframes', join(folder, 'walk'));
+  expect(inkedBetween.frames).toHaveLength(2);
   const unmoved = await callCli(['generate', 'x', '--address', address, '--model', 'tiny', '--motion', 'low']);
   expect(unmoved.stderr).toContain('`--motion` must be absent: tiny does not have this option (got "low")');
   const unknown = await callCli(['generate', 'x', '--address', address, '--model', 'nano']);
@@ -171,6 +176,12 @@ describe('invalid input is reported in one clear line', () => {
       ['generate', 'x', '--model', 'nano'],
       2,
       /`--model` must be absent without --address/,
+    ],
+    [
+      'keyframes that are no clip',
+      ['generate', 'x', '--keyframes', join(packageRoot, 'package.json')],
+      2,
+      /`--keyframes` must be an MP4, .*the file cannot be read/,
     ],
     ['an output of another kind', ['generate', 'x', '--output', 'video.avi'], 2, /--output.*\.mp4 or \.webp/],
     ['an output in no folder', ['generate', 'x', '--output', '/nowhere/video.mp4'], 2, /--output.*folder that exists/],
