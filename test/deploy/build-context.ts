@@ -4,15 +4,25 @@ import { join, relative } from 'node:path';
 import { packageRoot } from '../../services/kit/package-root.ts';
 
 /**
- * Builds like the Dockerfile: copies the part of the checkout that `.dockerignore` allows to `folder`, with the
- * packages installed here.
+ * Builds like the Dockerfile: copies the part of the checkout that `.dockerignore` allows to `folder`, with the packages
+ * installed and the outputs built here. The build makes the program again, and declarations, page and contracts only if their
+ * sources differ, which takes a third of the time; it removes the outputs of sources that are not there.
  */
 export async function buildInContext(folder: string): Promise<void> {
   const isIgnored = await readIgnored();
   await cp(packageRoot, folder, {
     recursive: true,
+    preserveTimestamps: true,
     filter: (path) => !isIgnored(relative(packageRoot, path)),
   });
+  const page = join(packageRoot, 'dist', 'gateway', 'page');
+  for (const built of ['dist', join('proto', 'gen')]) {
+    await cp(join(packageRoot, built), join(folder, built), {
+      recursive: true,
+      preserveTimestamps: true,
+      filter: (path) => path.startsWith(page) || !/(\.js|\.js\.map|\/tsconfig\.tsbuildinfo)$/.test(path),
+    });
+  }
   await symlink(join(packageRoot, 'node_modules'), join(folder, 'node_modules'));
   const [, build] = /^RUN (npm run build)\b/m.exec(await readFile(join(packageRoot, 'deploy', 'Dockerfile'), 'utf8'))!;
   // The types were checked when this test was built.

@@ -15,6 +15,7 @@ const roomyBytes = 8e9;
 
 export default async function setUp(): Promise<void> {
   await moveToMemory();
+  forgetExtraCertificates();
   await shareServers();
 }
 
@@ -31,5 +32,17 @@ async function moveToMemory(): Promise<void> {
     process.env[diskVariable] = tmpdir();
     await mkdir(folder, { recursive: true });
     process.env.TMPDIR = folder;
+  }
+}
+
+/**
+ * Spares every process of the tests reading more authorities than Node's own, 0.1 s of CPU time each: they call this machine
+ * only. npm, which has to reach its registry, is told by its own setting.
+ */
+function forgetExtraCertificates(): void {
+  const { NODE_EXTRA_CA_CERTS: file } = process.env;
+  if (file !== undefined) {
+    process.env.npm_config_cafile ??= file;
+    delete process.env.NODE_EXTRA_CA_CERTS;
   }
 }
