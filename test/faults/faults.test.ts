@@ -5,7 +5,7 @@ import { FrameRate, JobState, Stage, type VideoSettings } from '../../proto/gen/
 import { timeLimit } from '../../services/kit/time-limit.ts';
 import { stageNames, stages } from '../../services/pipeline/stages.ts';
 import { eventually } from '../support/cli.ts';
-import { Fleet, type ProcessKind, type ServiceKind } from '../support/fleet.ts';
+import { Fleet, type ProcessKind } from '../support/fleet.ts';
 import { follow, persist } from '../support/follow.ts';
 import { type JobHistory, jobHistory, rememberResults } from '../support/job-history.ts';
 import { type OtlpReceiver, startOtlpReceiver } from '../telemetry/otlp-receiver.ts';
@@ -65,51 +65,63 @@ async function disturbed(onStep: (stage: Stage, step: number) => void): Promise<
   return history!;
 }
 
-/** Kills it when the job has come to a step, and starts it again. */
-async function killedAt(kind: ProcessKind, at: Stage, minStep: number): Promise<JobHistory> {
-  let restarted: Promise<void> | undefined;
-  const history = await disturbed((stage, step) => {
-    if (stage === at && step >= minStep) {
-      restarted ??= fleet.kill(kind).then(() => fleet.restart(kind));
-    }
-  });
-  expect(restarted).toBeDefined();
-  await restarted;
-  return history;
+/** A process to be killed when the job has come to a step of a stage. */
+interface Kill {
+  kind: ProcessKind;
+  at: Stage;
+  step: number;
 }
 
-/** Holds a stage before the job comes to it, and kills it while the job waits for it. */
-async function killedOnArrival(kind: ServiceKind, at: Stage): Promise<JobHistory> {
-  fleet.pause(kind);
-  return await killedAt(kind, at, 0);
+/** Makes the video, kills every process when the job has come to its step, and starts it again. */
+async function killed(...kills: readonly Kill[]): Promise<JobHistory> {
+  const restarts = new Map<Kill, Promise<void>>();
+  const history = await disturbed((stage, step) => {
+    for (const kill of kills.filter((each) => each.at === stage && step >= each.step && !restarts.has(each))) {
+      restarts.set(
+        kill,
+        fleet.kill(kill.kind).then(() => fleet.restart(kill.kind)),
+      );
+    }
+  });
+  await Promise.all(restarts.values());
+  expect(restarts.size).toBe(kills.length);
+  return history;
 }
 
 function expectUndisturbed(history: JobHistory): void {
   expect(history).toMatchObject({ state: 'succeeded', files: undisturbed.files, redone: [], disorder: [] });
 }
 
-test.each(stageNames)('the %s is killed while a job waits for it', async (name) => {
-  const history = await killedOnArrival(name, stages[name].wire);
+test('every stage is killed while a job waits for it, and PostgreSQL while one computes', async () => {
+  for (const name of stageNames) {
+    fleet.pause(name);
+  }
+  const onArrival = stageNames.map((name): Kill => ({ kind: name, at: stages[name].wire, step: 0 }));
+  const history = await killed(...onArrival, { kind: 'postgres', at: Stage.STAGE_INTERPOLATION, step: 1 });
   expectUndisturbed(history);
-  // The stage had not named its model yet, so the job waited for the next replica.
+  // The stages had not named their models yet, so the job waited for the next replicas.
   expect(history.attempt).toBe(1);
 });
 
-test.each([
-  ['keyframes', Stage.STAGE_KEYFRAMES, 2],
-  ['interpolation', Stage.STAGE_INTERPOLATION, 1],
-  ['inference', Stage.STAGE_KEYFRAMES, 1],
-  ['gateway', Stage.STAGE_KEYFRAMES, 2],
-  ['gateway', Stage.STAGE_DECODER, 0],
-] as const)('%s is killed in stage %s, from step %s on', async (kind, at, step) => {
-  // A step may be reported so late that the stage is done and the killed process no longer needed.
-  expectUndisturbed(await killedAt(kind, at, step));
-});
-
-test('PostgreSQL is killed, and the job continues unaffected', async () => {
-  const history = await killedAt('postgres', Stage.STAGE_INTERPOLATION, 1);
-  expectUndisturbed(history);
-  expect(history.attempt).toBe(1);
+// A step may be reported so late that the stage is done and the killed process no longer needed.
+test.each<[string, Kill[]]>([
+  [
+    'the stages between their steps, and the gateway before the last stage',
+    [
+      { kind: 'keyframes', at: Stage.STAGE_KEYFRAMES, step: 2 },
+      { kind: 'interpolation', at: Stage.STAGE_INTERPOLATION, step: 1 },
+      { kind: 'gateway', at: Stage.STAGE_DECODER, step: 0 },
+    ],
+  ],
+  [
+    'the gateway and the inference server between steps',
+    [
+      { kind: 'gateway', at: Stage.STAGE_KEYFRAMES, step: 2 },
+      { kind: 'inference', at: Stage.STAGE_INTERPOLATION, step: 1 },
+    ],
+  ],
+])('a job survives the end of %s', async (_, kills) => {
+  expectUndisturbed(await killed(...kills));
 });
 
 test('a job waits for a stage without replicas, and continues when there is one', async () => {
