@@ -131,6 +131,7 @@ test('an assistant makes, follows, lists, downloads and cancels videos over stan
           const refused: [tool: string, given: object, message: string][] = [
             ['create_video', { prompt: 'a', frame_rate: 'fast' }, '`frame_rate` must be one of low, medium, high'],
             ['create_video', { prompt: 'a', stpes: 3 }, '`stpes` is not a known field'],
+            ['list_videos', JSON.parse('{"__proto__": "x"}'), '`__proto__` is not a known field'],
             ['create_video', { prompt: 'x'.repeat(10_001) }, '`prompt` must be at most 10000 characters (got 10001)'],
             ['create_video', {}, '`prompt` must be 1 to 10000 characters (got nothing)'],
             ['create_video', { prompt: 'a', deadline: 'soon' }, '`deadline` must be a duration such as 90s'],
