@@ -44,7 +44,7 @@ test('the perturbation is for presets whose network is told of it', () => {
 describe('errors name the field, the value and what is allowed', () => {
   test.each<[string, Parameters<typeof resolve>[0], string]>([
     ['prompt', { prompt: '' }, '`prompt` must be 1 to 10000 characters (got "")'],
-    ['prompt', { prompt: ' \n' }, '`prompt` must be 1 to 10000 characters (got " \n")'],
+    ['prompt', { prompt: ' \n' }, '`prompt` must be 1 to 10000 characters (got " \\n")'],
     ['prompt', { prompt: 'x'.repeat(10_001) }, '`prompt` must be at most 10000 characters (got 10001)'],
     [
       'negative_prompt',

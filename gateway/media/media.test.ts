@@ -1,8 +1,12 @@
+import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
 import { describe, expect, test } from '@jest/globals';
 import sharp from 'sharp';
+import { packageRoot } from '../../services/kit/package-root.ts';
 import { withTemporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { decodeMp4 } from '../testing/decode-mp4.ts';
 import { discFrames, luma, peakSignalToNoise } from '../testing/frames.ts';
@@ -102,6 +106,17 @@ test('a WebP contains every frame with the right duration', () =>
     const decoded = Array.from({ length: 57 }, (_, i) => pixels.subarray(i * 64 * 64 * 3, (i + 1) * 64 * 64 * 3));
     expect(peakSignalToNoise(await collect(format), decoded)).toBeGreaterThan(30);
   }));
+
+test('a library whose binary is missing is named', async () => {
+  const refuse = 'export const resolve=(name,c,next)=>{if(name==="sharp")throw Error("no binary");return next(name,c)}';
+  const hook = `import{register}from"node:module";register(${JSON.stringify(`data:text/javascript,${refuse}`)})`;
+  const media = pathToFileURL(join(packageRoot, 'dist', 'gateway', 'media', 'load-media.js'));
+  const load = `(await import("${media}")).loadMedia()`;
+  const args = ['--import', `data:text/javascript,${hook}`, '--input-type=module', '--eval', load];
+  await expect(promisify(execFile)(process.execPath, args, { env: {} })).rejects.toThrow(
+    /the package sharp cannot be loaded on .* \(no binary\)/,
+  );
+});
 
 test('PNG frames are exact', () =>
   withTemporaryFolder(async (folder) => {

@@ -112,7 +112,7 @@ test('short videos and other sizes are refused with the options that protocols i
   const sizes = await callCli(evaluate('real', 'mixed', '--skip-short'), environment);
   expect(sizes.code).toBe(2);
   expect(sizes.stderr).toMatch(
-    /`generated` must be videos of 32x24, as \S+0: .* as --resolution does \(got "\S+1, 40x24"\)/,
+    /`generated` must be videos of 32x24, as \S+0: .* as --resolution does \(got \S+1, 40x24\)/,
   );
   const done = await callCli(evaluate('real', 'mixed', '--skip-short', '--resolution', '16'), environment);
   expect(done.stderr).toContain('warning: generated: left out 1 with fewer than 9 frames, such as ');

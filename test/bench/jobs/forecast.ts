@@ -4,7 +4,7 @@ import { poissonArrivals, uniformNumbers } from '../../../cli/capacity/arrivals.
 import type { StageHooks } from '../../../gateway/testing/stage-doubles.ts';
 import { FrameRate, type Video, type VideoSettings } from '../../../proto/gen/fusionframes/v1/video.ts';
 import { timeLimit } from '../../../services/kit/time-limit.ts';
-import { persist } from '../../support/follow.ts';
+import { follow, persist } from '../../support/follow.ts';
 import { type LoadGateway, startLoadGateway } from './load-gateway.ts';
 import { quantile } from './quantile.ts';
 
@@ -13,8 +13,9 @@ const jobs = 200;
 const warmUps = 8;
 const places = 4;
 /** About a tenth more than the places can do, so that a queue builds up. */
-const perSecond = 4.4;
-const stepMilliseconds = 30;
+const perSecond = 0.88;
+/** So long that a busy machine's delays are small against it. */
+const stepMilliseconds = 150;
 /** If the disk is so busy that the database does not answer, calls are retried. */
 const patience = timeLimit(3_600_000).signal;
 
@@ -62,7 +63,8 @@ async function makeJobs({ client }: LoadGateway): Promise<Sample[]> {
     interpolation: { sampler: 0, steps: steps(20) },
   });
   for (let count = 0; count < warmUps; count++) {
-    await client.watch((await client.create(settings())).id);
+    const { id } = await client.create(settings());
+    await follow([client], id, patience);
   }
   const started = performance.now();
   return Promise.all(
@@ -70,7 +72,7 @@ async function makeJobs({ client }: LoadGateway): Promise<Sample[]> {
       await pause(Math.max(0, 1000 * seconds - (performance.now() - started)));
       const wanted = settings();
       const created = await persist([client], ({ create }) => create(wanted, randomUUID()), patience);
-      const ended = (await client.watch(created.id)).at(-1)!;
+      const ended = (await follow([client], created.id, patience)).at(-1)!.video!;
       const since = (time: Date | undefined) => (time!.getTime() - created.createdAt!.getTime()) / 1000;
       const { startsAt, readyAt } = created.queue as NonNullable<Video['queue']>;
       return {
