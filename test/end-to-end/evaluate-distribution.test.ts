@@ -67,8 +67,8 @@ test('both figures with intervals and every choice; random weights are marked ev
     `fvd,${fvd.value},${fvd.interval.low},${fvd.interval.high},"stylegan-v, changed",tiny,random,4,9,1,random,,none,logits,2,"bilinear to 224x224, without antialiasing",0,4`,
   );
   const picture = await sharp(at('distribution.png')).metadata();
-  // The plot, and three videos each that are least and most like a real one.
-  expect(picture).toMatchObject({ format: 'png', width: 960, height: 640 + 6 * 144 });
+  // The plot, and of four videos the two that are least and the two that are most like a real one.
+  expect(picture).toMatchObject({ format: 'png', width: 960, height: 640 + 4 * 144 });
   expect(await readdir(folder)).not.toContain('distribution.png.results.jsonl');
 });
 
@@ -76,6 +76,7 @@ test('a set has no distance from itself, and too few videos for the features are
   const choices = ['--start', 'beginning', '--features', 'features', '--crop', 'centre', '--json'];
   const { fvd, warnings } = await evaluated('real', 'real', ...choices);
   expect(fvd.value).toBeLessThan(1e-6);
+  expect(fvd.interval.low).toBeGreaterThanOrEqual(0);
   expect(warnings).toEqual([expect.stringMatching(/^the covariance of \d+ features is singular with 4 videos: /)]);
 });
 

@@ -44,10 +44,15 @@ export async function distributionFigures(
     ),
   };
   return {
-    frechetDistance: { value: distance, ...(intervals && { interval: intervals.distance }) },
-    inceptionScore: { ...score, ...(intervals && { interval: intervals.score }) },
+    frechetDistance: { value: distance, ...(intervals && { interval: from(0, intervals.distance) }) },
+    inceptionScore: { ...score, ...(intervals && { interval: from(1, intervals.score) }) },
     warnings: fewVideosWarnings(real.width, counts),
   };
+}
+
+/** The part of an interval that a figure of at least `min` can be in. */
+function from(min: number, { low, high }: Interval): Interval {
+  return { low: Math.max(min, low), high: Math.max(min, high) };
 }
 
 /** Few videos bias the distance upwards, especially fewer than there are features. */

@@ -1,6 +1,6 @@
 import { EigenvalueDecomposition } from 'ml-matrix';
 import sharp from 'sharp';
-import { leftMargin, scaled, sheetWidth, stack, svg, text } from './draw-sheet.ts';
+import { endsOf, leftMargin, scaled, sheetWidth, stack, svg, text } from './draw-sheet.ts';
 import { type FeatureRows, rowCount } from './feature-rows.ts';
 import { FeatureStatistics } from './feature-statistics.ts';
 import { type JudgeWeights, withWeights } from './judge-weights.ts';
@@ -45,16 +45,14 @@ export async function drawDistribution(
   const { real, generated } = sets;
   const strips = [await drawFeatures(title, real.features, generated.features)];
   const sorted = nearestRows(generated.features, real.features).sort((a, b) => b.distance - a.distance);
+  const { first, last } = endsOf(sorted, shownPairs);
   const rows = [
-    ...sorted.slice(0, shownPairs).map((pair) => ({ pair, kind: 'least like a real one' })),
-    ...sorted
-      .slice(-shownPairs)
-      .reverse()
-      .map((pair) => ({ pair, kind: 'most like a real one' })),
+    ...first.map((pair) => ({ pair, kind: 'least like a real one' })),
+    ...last.map((pair) => ({ pair, kind: 'most like a real one' })),
   ];
   for (const { pair, kind } of rows) {
     const [made, nearest] = [generated.clips[pair.row]!, real.clips[pair.nearest]!];
-    const title = `${kind}: ${made.name}, beside ${nearest.name}, distance of the features ${withWeights(pair.distance.toPrecision(4), weights)}`;
+    const title = `${kind}: generated ${made.name}, beside real ${nearest.name}, distance of the features ${withWeights(pair.distance.toPrecision(4), weights)}`;
     strips.push(await drawNeighbours([made, nearest], title, framesNeeded(protocol)));
   }
   await stack(path, strips);

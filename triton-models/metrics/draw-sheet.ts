@@ -21,6 +21,16 @@ export async function stack(path: string, strips: readonly Buffer[]): Promise<vo
     .toFile(path);
 }
 
+/** The first and the last of sorted items, the last one first; at most `count` of each, and none twice. */
+export function endsOf<T>(sorted: readonly T[], count: number): { first: T[]; last: T[] } {
+  const half = sorted.length / 2;
+  const last = Math.min(count, Math.floor(half));
+  return {
+    first: sorted.slice(0, Math.min(count, Math.ceil(half))),
+    last: sorted.slice(sorted.length - last).reverse(),
+  };
+}
+
 /** A thin line for each video and a thick one for their mean, PNG; infinite values stand at the top. */
 export function plotByFrame(lines: readonly (readonly number[])[], label: string): Promise<Buffer> {
   const finite = lines.flat().filter(Number.isFinite);

@@ -1,5 +1,5 @@
 import sharp from 'sharp';
-import { leftMargin, plotByFrame, scaled, sheetWidth, stack, svg, text } from './draw-sheet.ts';
+import { endsOf, leftMargin, plotByFrame, scaled, sheetWidth, stack, svg, text } from './draw-sheet.ts';
 import { type JudgeWeights, withWeights } from './judge-weights.ts';
 import { type Clip, firstFrames } from './open-clip.ts';
 
@@ -25,12 +25,10 @@ export async function drawSimilarity(
   weights: JudgeWeights,
 ): Promise<void> {
   const sorted = [...videos].sort((a, b) => a.mean - b.mean);
+  const { first, last } = endsOf(sorted, shownVideos);
   const rows = [
-    ...sorted.slice(0, shownVideos).map((video) => ({ ...video, kind: 'fits least' })),
-    ...sorted
-      .slice(-shownVideos)
-      .reverse()
-      .map((video) => ({ ...video, kind: 'fits best' })),
+    ...first.map((video) => ({ ...video, kind: 'fits least' })),
+    ...last.map((video) => ({ ...video, kind: 'fits best' })),
   ];
   const lines = videos.map(({ similarities }) => similarities);
   const strips = [await plotByFrame(lines, withWeights('CLIPSIM', weights))];
