@@ -119,7 +119,8 @@ class KeyframeStage(Stage):
         null, null_mask = self.networks["null"].context(len(text), self.tokens)
         return torch.where(dropped[:, None, None], null, text), torch.where(dropped[:, None], null_mask, mask)
 
-    def velocity(self, networks, noisy, time, context, mask, positions):
+    @staticmethod
+    def velocity(networks, noisy, time, context, mask, positions):
         """noisy (videos, t, 4, h, w), time (videos,), positions (t,) -> velocity of the same shape."""
         videos, frames = noisy.shape[:2]
         flat = noisy.flatten(0, 1).contiguous(memory_format=torch.channels_last)

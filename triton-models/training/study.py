@@ -1,8 +1,8 @@
-"""python3 -m training.study {interpolation,keyframes,decoders} --run FOLDER [--steps N] [--seeds N]
+"""python3 -m training.study {interpolation,keyframes,decoders,perturbation} --run FOLDER [--steps N] [--seeds N]
 
 Compares the paper's designs at a small scale, with equal steps, batches and seeds, on 64×64 films of nano's small world seen
 through nano's autoencoder (latents of 8×8). Prints a table in Markdown. Networks that are finished in FOLDER are not trained
-again. Run from triton-models/.
+again. `perturbation` trains nothing: it judges nano's own weights. Run from triton-models/.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from .refine import take_autoencoder
 from .settings import ARCHITECTURE, CPU, GPU_ARCHITECTURE
 from .step import Step
 from .study_decoders import study_decoders
+from .study_perturbation import denoised, perturbed, study_perturbation
 from .trainer import learning_rate_at
 from .world.detector import compare
 from .world.grammar import WORLDS, caption
@@ -36,6 +37,8 @@ WARM_UP_STEPS = 20
 TIMES = (100, 300, 500, 700, 900)
 GUIDANCE = (0.0, 0.25, 0.5, 1.0)
 LEVELS = (0, 10, 30, 60)
+# Frames of a film that interpolation is trained on: three pairs.
+PIECE = 13
 
 # Width of the time embedding: it makes the variants' parameters equal within 10 %.
 TIME_DIMS = {"Conv1dAttn1dLayers": 80, "Conv1dAttn1dBlocks": 64, "Conv1dAttn3dBlocks": 64, "Conv3dAttn1dBlocks": 48}
@@ -45,8 +48,7 @@ SETTINGS = {
     **CPU, "workers": 1, "architecture": {**ARCHITECTURE, "movq": GPU_ARCHITECTURE["movq"]}, "refine": {"from": "weights/nano"},
     "clips": {"count": 240, "shards": 1, "stride": 4},
     "films": {"count": 60, "shards": 1, "stride": 1},
-    "slow_films": {"count": 20, "shards": 1, "stride": 1, "pace": 0.25},
-    "interpolation": {**CPU["interpolation"], "batch": 1}, "keyframes": {**CPU["keyframes"], "families": 3, "members": 1, "sparse_until": 0},
+    "interpolation": {**CPU["interpolation"], "batch": 6}, "keyframes": {**CPU["keyframes"], "families": 3, "members": 1, "sparse_until": 0},
 }
 
 
@@ -68,13 +70,13 @@ def held_out(run_folder, name):
 class Judges:
     """What looks at pictures: drawn clips that training never saw, and a classifier of the world."""
 
-    def __init__(self, run_folder, name):
+    def __init__(self, run_folder):
         self.movq = load_movq(SETTINGS, run_folder)
-        drawn = draw_scenes(SETTINGS, HELD_OUT, f"held out {name}", unseen=True)
+        drawn = draw_scenes(SETTINGS, HELD_OUT, "held out clips", unseen=True)
         self.scenes = [scene for scene, _ in drawn]
-        self.truth = render_scenes(drawn, SETTINGS[name], SETTINGS["frame_size"])
+        self.truth = render_scenes(drawn, SETTINGS["clips"], SETTINGS["frame_size"])
         self.classifier = classifier(SETTINGS, WORLDS[SETTINGS["world"]], run_folder, CLASSIFIER_STEPS)
-        right = accuracy(self.classifier, self.scenes, self.truth[:, :: 4 if name == "films" else 1])
+        right = accuracy(self.classifier, self.scenes, self.truth)
         print("classifier of the world, right:", ", ".join(f"{trait} {100 * share:.0f} %" for trait, share in right.items()), "\n")
 
     @torch.no_grad()
@@ -93,11 +95,20 @@ class Keyframes(KeyframeStage):
         self.pool = Pool(self.run_folder, "clips", 1, "cpu")
 
 
+class Pieces(Pool):
+    """The beginnings of clips."""
+
+    def clips(self, numbers, backwards):
+        return super().clips(numbers, backwards)[:, :PIECE]
+
+
 class GroupsOfThree(InterpolationStage):
+    """Trained on pairs of frames 16 apart, as the first pass sees them, and 4 apart, as the second does."""
+
     warm_up_steps = WARM_UP_STEPS
 
     def prepare(self):
-        self.pools = {name: Pool(self.run_folder, name, 1, "cpu") for name in SKIPS}
+        self.pools = {name: Pieces(self.run_folder, pool, 1, "cpu") for name, pool in zip(SKIPS, ("clips", "films"))}
         self.in_place = {name: [False] * len(pool.scenes) for name, pool in self.pools.items()}
 
 
@@ -205,21 +216,6 @@ def guided(predict, weight):
     return predict_guided
 
 
-def perturbed(predict, level):
-    """The prediction from given frames with noise of this level, which the network is told; like in training, it is the
-    difference from the blend of the noisy frames."""
-    def predict_perturbed(networks, left, right, time, *others):
-        if level == 0:
-            return predict(networks, left, right, time, *others)
-        kept = ALPHAS_CUMPROD[level]
-        generator = torch.Generator().manual_seed(level)
-        noisy = [kept.sqrt() * frame + (1 - kept).sqrt() * torch.randn(frame.shape, generator=generator) for frame in (left, right)]
-        found = predict(networks, *noisy, time, *others, torch.full_like(time, level))
-        return found + linear_blend(*noisy) - linear_blend(left, right)
-
-    return predict_perturbed
-
-
 def two_passes(networks, predict, level, films):
     """Mean squared error of 49 frames made from 4, the second pass from given frames with noise of this level."""
     first = interpolate(networks, films[:, :49:16], SKIPS["films"], predict)
@@ -228,31 +224,38 @@ def two_passes(networks, predict, level, films):
 
 
 @torch.no_grad()
-def judge_interpolation(networks, predict, films, slow, judges):
-    """Gains by guidance, errors by level, PSNR of the decoded frames in between, and their Fréchet distance from the drawn ones:
-    the second of every three."""
-    made = {w: interpolate(networks, films[:, ::4], SKIPS["films"], guided(predict, w)) for w in GUIDANCE}
-    errors = [10 * torch.tensor(two_passes(networks, predict, level, slow)).log10().item() for level in LEVELS]
-    decoded, truth = judges.decode(made[0.0][:, 2::4]), judges.truth[:, 2::4]
-    return [*(gain(films_made, films).mean().item() for films_made in made.values()), *errors,
-            decibels(decoded.flatten(0, 1), truth.flatten(0, 1)), judges.distance(decoded, truth)]
+def judge_interpolation(networks, predict, clips, films, judges):
+    """Gains by guidance between frames 16 apart, errors of two passes by level; decoded, the PSNR of the middle frame of every
+    three and the Fréchet distance of the pieces from drawn ones."""
+    made = {w: interpolate(networks, clips[:, ::4], SKIPS["films"], guided(predict, w)) for w in GUIDANCE}
+    errors = [10 * torch.tensor(two_passes(networks, predict, level, films)).log10().item() for level in LEVELS]
+    return [*(gain(clips_made, clips).mean().item() for clips_made in made.values()), *errors, *judge_pixels(made[0.0], judges)]
+
+
+def judge_pixels(clips, judges):
+    decoded, truth = judges.decode(clips), judges.truth[:, :PIECE]
+    between = (each[:, 2::4].flatten(0, 1) for each in (decoded, truth))
+    return [decibels(*between), judges.distance(decoded, truth)]
+
+
+def interpolation_designs():
+    """(stage class, settings) by name."""
+    return {"groups of three": (GroupsOfThree, with_network("interpolation")),
+            "masked frames": (MaskedFrames, with_network("interpolation", num_channels=9, out_channels=4))}
 
 
 def study_interpolation(run_folder, steps, seeds):
-    designs = {"groups of three": (GroupsOfThree, with_network("interpolation")),
-               "masked frames": (MaskedFrames, with_network("interpolation", num_channels=9, out_channels=4))}
-    found = train_all(designs, run_folder, steps, seeds)
-    films, slow = held_out(run_folder, "films")[1], held_out(run_folder, "slow_films")[1]
-    judges = Judges(run_folder, "films")
+    found = train_all(interpolation_designs(), run_folder, steps, seeds)
+    clips, films = held_out(run_folder, "clips")[1][:, :PIECE], held_out(run_folder, "films")[1]
+    judges = Judges(run_folder)
     columns = [*(f"w = {w}" for w in GUIDANCE), *(f"level {level}" for level in LEVELS), "PSNR", "Fréchet"]
     print("| | parameters | " + " | ".join(columns) + " |\n|---|---|" + "---|" * len(columns))
-    truth, blended = films[:, 2::4], torch.lerp(films[:, :-1:4], films[:, 4::4], 0.5)
-    for name, latents in (("truth, through the autoencoder", truth), ("blend", blended)):
-        decoded, drawn = judges.decode(latents), judges.truth[:, 2::4]
-        figures = f"{decibels(decoded.flatten(0, 1), drawn.flatten(0, 1)):.3f} | {judges.distance(decoded, drawn):.3f}"
-        print(f"| {name} | | " + " | " * (len(columns) - 2) + f"{figures} |")
+    blended = interpolate(None, clips[:, ::4], SKIPS["films"], lambda _, left, *others: 0)
+    for name, latents in (("truth, through the autoencoder", clips), ("blend", blended)):
+        psnr, distance = judge_pixels(latents, judges)
+        print(f"| {name} | | " + " | " * (len(columns) - 2) + f"{psnr:.3f} | {distance:.3f} |", flush=True)
     for name, trained_stages in found.items():
-        results = [judge_interpolation(networks, stage.predict, films, slow, judges) for stage, networks in trained_stages]
+        results = [judge_interpolation(networks, stage.predict, clips, films, judges) for stage, networks in trained_stages]
         cells = [over_seeds(list(column)) for column in zip(*results)]
         print(f"| {name} | {parameters(trained_stages[0][1])} | " + " | ".join(cells) + " |", flush=True)
 
@@ -260,17 +263,10 @@ def study_interpolation(run_folder, steps, seeds):
 @torch.no_grad()
 def sample_keyframes(stage, networks, context, mask, shape):
     """Latents of this shape from noise, by DDIM without guidance."""
-    x = torch.randn(shape, generator=torch.Generator().manual_seed(5))
-    times = torch.linspace(FIRST_STEP, 0, SAMPLING_STEPS + 1).round().long()
-    for time, following in zip(times, [*times[1:-1], None]):
-        velocity = stage.velocity(networks, x, time.repeat(len(x)), context, mask, stage.positions)
-        kept = ALPHAS_CUMPROD[time]
-        x0 = (kept.sqrt() * x - (1 - kept).sqrt() * velocity).clamp(-1, 1)
-        if following is None:
-            return x0
-        noise = (x - kept.sqrt() * x0) / (1 - kept).sqrt()
-        kept = ALPHAS_CUMPROD[following]
-        x = kept.sqrt() * x0 + (1 - kept).sqrt() * noise
+    def velocity(x, time):
+        return stage.velocity(networks, x, time.repeat(len(x)), context, mask, stage.positions)
+
+    return denoised(velocity, torch.randn(shape, generator=torch.Generator().manual_seed(5)), FIRST_STEP, SAMPLING_STEPS)
 
 
 @torch.no_grad()
@@ -297,12 +293,18 @@ def judge_keyframes(stage, networks, scenes, latents, judges):
     return [*right, statistics.mean(right), statistics.mean(wrong), judges.distance(made, judges.truth), 100 * statistics.mean(seen)]
 
 
+def keyframe_designs():
+    """(stage class, settings) by name."""
+    return {
+        name: (Keyframes, with_network("keyframes", add_cross_attention=[True], temporal_conditioning=name, time_embed_dim=TIME_DIMS[name]))
+        for name in TEMPORAL_CONDITIONINGS
+    }
+
+
 def study_keyframes(run_folder, steps, seeds):
-    designs = {name: (Keyframes, with_network("keyframes", add_cross_attention=[True], temporal_conditioning=name, time_embed_dim=TIME_DIMS[name]))
-               for name in TEMPORAL_CONDITIONINGS}
-    found = train_all(designs, run_folder, steps, seeds)
+    found = train_all(keyframe_designs(), run_folder, steps, seeds)
     scenes, latents = held_out(run_folder, "clips")
-    judges = Judges(run_folder, "clips")
+    judges = Judges(run_folder)
     columns = [*(f"t = {time}" for time in TIMES), "mean", "mean, wrong captions", "Fréchet", "all right, %"]
     print("| | parameters | " + " | ".join(columns) + " |\n|---|---|" + "---|" * len(columns))
     decoded = judges.decode(latents)
@@ -316,8 +318,9 @@ def study_keyframes(run_folder, steps, seeds):
 
 
 STUDIES = {
-    "interpolation": (study_interpolation, ("films", "slow_films")),
+    "interpolation": (study_interpolation, ("clips", "films")),
     "keyframes": (study_keyframes, ("clips",)),
+    "perturbation": (lambda *_: study_perturbation(), ()),
     "decoders": (lambda *run: study_decoders(SETTINGS, *run, over_seeds), ()),
 }
 

@@ -24,6 +24,8 @@ from .refine import RefineStage, mixed, take_autoencoder
 from .safetensors_io import load, save
 from .settings import ARCHITECTURE, CPU, REFINE
 from .step import Step
+from .study import build, interpolation_designs, keyframe_designs, parameters
+from .study_perturbation import denoised, perturbed
 from .world.clips import clip_paths, progress, render_clips
 from .world.detector import compare
 from .world.grammar import WORLDS, Scene, Thing, World, all_words, caption, held_out, random_scene, reverse_scene
@@ -254,6 +256,37 @@ class RefineTest(unittest.TestCase):
         changed = {name for (name, one), two in zip(before.named_parameters(), stage.networks.parameters()) if not torch.equal(one, two)}
         self.assertFalse(any(name.startswith("text.") for name in changed))
         self.assertGreater(len(changed), 300)
+
+
+class StudyTest(unittest.TestCase):
+    def test_designs_that_are_compared_have_as_many_parameters_within_a_tenth(self):
+        for designs in (interpolation_designs(), keyframe_designs()):
+            counts = [parameters(build(stage_class, settings, "", 1).networks) for stage_class, settings in designs.values()]
+            self.assertGreater(min(counts), 0.9 * max(counts))
+
+    def test_masked_frames_are_three_between_two(self):
+        stage = build(*interpolation_designs()["masked frames"], "", 1)
+        left, right = torch.rand(2, 4, 4, 8, 8)
+        output = stage.predict(stage.networks, left, right, torch.full((4,), 995), torch.full((4,), 3), 4)
+        self.assertEqual(output.shape, (4, 3, 4, 8, 8))
+
+    def test_sampling_with_the_right_velocity_ends_at_the_clip(self):
+        clips, noise = torch.rand(2, 3, 4, 2, 2) - 0.5, torch.randn(2, 3, 4, 2, 2)
+        noisy, _ = noised(clips, noise, torch.tensor([600, 600]))
+        found = denoised(lambda x, time: velocity_towards(clips, x, time.repeat(2)), noisy, 600, 8)
+        self.assertLess((found - clips).abs().max().item(), 1e-3)
+
+    def test_perturbed_frames_are_interpolated_from_their_own_blend(self):
+        left, right = torch.rand(2, 3, 4, 2, 2)
+        seen = []
+        def predict_nothing(networks, left, right, time, *others):
+            seen.append((left, right, *others))
+            return 0
+        found = perturbed(predict_nothing, 60)({}, left, right, torch.full((3,), 995))
+        noisy_left, noisy_right, level = seen[0]
+        self.assertTrue((level == 60).all() and not torch.equal(noisy_left, left))
+        self.assertTrue(torch.allclose(found, linear_blend(noisy_left, noisy_right) - linear_blend(left, right)))
+        self.assertEqual(perturbed(predict_nothing, 0)({}, left, right, torch.full((3,), 995)), 0)
 
 
 class DiffusionTest(unittest.TestCase):
