@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
 import { poissonArrivals, uniformNumbers } from '../../../cli/capacity/arrivals.ts';
 import type { StageHooks } from '../../../gateway/testing/stage-doubles.ts';
-import { FrameRate, type Video, type VideoSettings } from '../../../proto/gen/fusionframes/v1/video.ts';
+import { FrameRate, type VideoSettings } from '../../../proto/gen/fusionframes/v1/video.ts';
 import { timeLimit } from '../../../services/kit/time-limit.ts';
 import { follow, persist } from '../../support/follow.ts';
 import { type LoadGateway, startLoadGateway } from './load-gateway.ts';
@@ -18,6 +19,7 @@ const perSecond = 0.88;
 const stepMilliseconds = 150;
 /** If the disk is so busy that the database does not answer, calls are retried. */
 const patience = timeLimit(3_600_000).signal;
+setMaxListeners(0, patience);
 
 interface Sample {
   /** As predicted when it was created and as it turned out, seconds from its creation. */
@@ -67,20 +69,27 @@ async function makeJobs({ client }: LoadGateway): Promise<Sample[]> {
     await follow([client], id, patience);
   }
   const started = performance.now();
-  return Promise.all(
+  const samples = await Promise.all(
     poissonArrivals(perSecond, jobs, 3).map(async (seconds) => {
       await pause(Math.max(0, 1000 * seconds - (performance.now() - started)));
       const wanted = settings();
       const created = await persist([client], ({ create }) => create(wanted, randomUUID()), patience);
       const ended = (await follow([client], created.id, patience)).at(-1)!.video!;
       const since = (time: Date | undefined) => (time!.getTime() - created.createdAt!.getTime()) / 1000;
-      const { startsAt, readyAt } = created.queue as NonNullable<Video['queue']>;
-      return {
-        predicted: { start: since(startsAt), ready: since(readyAt) },
-        actual: { start: since(ended.startedAt), ready: since(ended.finishedAt) },
-      };
+      const { startsAt, readyAt } = created.queue ?? {};
+      if (!startsAt || !readyAt) {
+        // The database did not answer in time.
+        return [];
+      }
+      return [
+        {
+          predicted: { start: since(startsAt), ready: since(readyAt) },
+          actual: { start: since(ended.startedAt), ready: since(ended.finishedAt) },
+        },
+      ];
     }),
   );
+  return samples.flat();
 }
 
 function describe(backend: string, samples: readonly Sample[]) {
@@ -99,6 +108,7 @@ function describe(backend: string, samples: readonly Sample[]) {
     return {
       backend,
       time,
+      videos: samples.length,
       'seconds to ready, median': quantile(
         ofAll(({ actual }) => actual.ready),
         0.5,
