@@ -1,7 +1,6 @@
 import { resolveSettings } from '../gateway/api/resolve-settings.ts';
 import type { NewVideo } from '../gateway/client/video-client.ts';
 import { toSettingsMessage } from '../gateway/client/video-message.ts';
-import { invalidField, inWords } from '../services/kit/errors.ts';
 import { requireTakesPicture } from '../services/pipeline/first-frame.ts';
 import { checkKeyframeCount } from '../services/pipeline/given-keyframes.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
@@ -11,9 +10,6 @@ const flag = '--keyframes';
 /** Throws INVALID_ARGUMENT, as the gateway would, for a request that the preset does not allow. */
 export function checkRequest(request: NewVideo, preset: Preset): void {
   resolveSettings(toSettingsMessage(request), preset);
-  if (request.inputReference && request.givenKeyframes) {
-    throw invalidField(flag, inWords('keyframes'), 'absent with `--image`: the first of them is the first frame');
-  }
   if (request.inputReference) {
     requireTakesPicture(preset);
   }

@@ -32,9 +32,11 @@ export function generateCommand(): Command {
       '--image <file>',
       "picture that the video begins with, for models that continue one: PNG, JPEG, WebP or AVIF, cropped to the video's shape; with --address also a video and a frame, such as video_1a2b...:12",
     )
-    .option(
-      '--keyframes <path>',
-      "interpolate between these instead of making keyframes: a clip (MP4, MOV, WebM or animated WebP) or a folder of numbered pictures, at most as many as the model has keyframes, cropped to the video's shape",
+    .addOption(
+      new Option(
+        '--keyframes <path>',
+        "interpolate between these instead of making keyframes: a clip (MP4, MOV, WebM or animated WebP) or a folder of numbered pictures, at most as many as the model has keyframes, cropped to the video's shape",
+      ).conflicts('image'),
     )
     .option('--frames <folder>', 'also write every frame as PNG into this folder');
   return addVideoOptions(command)

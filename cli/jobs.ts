@@ -8,6 +8,7 @@ import { tryParse } from '../services/kit/schema.ts';
 import { formatTable } from '../services/kit/table.ts';
 import { time, wholeNumber } from '../services/kit/values.ts';
 import { type JobStateName, jobStateNames } from '../services/pipeline/job-states.ts';
+import { loraText } from '../services/pipeline/loras.ts';
 import { mapOptions, valueAt } from '../services/pipeline/options.ts';
 import { type FrameRateName, frameRateNames } from '../services/pipeline/preset.ts';
 import { type JobSettings, videoFormats, videoOptions } from '../services/pipeline/video-options.ts';
@@ -325,6 +326,8 @@ function description(video: Video): string {
     ['not', plain(settings.negativePrompt ?? '')],
     ['seed', settings.seed ?? ''],
     ['size', `${settings.width}×${settings.height}, ${settings.frameRate} frame rate, ${settings.format}`],
+    ['given', facts.givenKeyframes === null ? '' : `${facts.givenKeyframes} keyframes`],
+    ['lora', loraText(facts.lora)],
     ...facts.stages.map((progress) => [progress.stage, stageState(progress)]),
     ...facts.files.map(({ file, mediaType, bytes }) => [file, `${mediaType}, ${formatBytes(bytes)}`]),
     ...facts.warnings.map((warning) => ['warning', plain(warning)]),

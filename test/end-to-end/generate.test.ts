@@ -183,6 +183,12 @@ describe('invalid input is reported in one clear line', () => {
       2,
       /`--keyframes` must be an MP4, .*the file cannot be read/,
     ],
+    [
+      'keyframes and a picture',
+      ['generate', 'x', '--keyframes', 'walk.mp4', '--image', 'cat.png'],
+      2,
+      /`--keyframes <path>` cannot be used with `--image <file>`/,
+    ],
     ['an output of another kind', ['generate', 'x', '--output', 'video.avi'], 2, /--output.*\.mp4 or \.webp/],
     ['an output in no folder', ['generate', 'x', '--output', '/nowhere/video.mp4'], 2, /--output.*folder that exists/],
     [
