@@ -17,6 +17,8 @@ export interface SampleOptions {
   purpose: number;
   /** Where to continue. Default, and for a point that is none of this sampler's: from the noise. */
   from?: SamplePoint | undefined;
+  /** Changes the noise that sampling begins with. Default: it is used as it is. */
+  begin?(noise: Float32Array): Float32Array;
   /** Calls the network; returns its prediction for `latents`, after guidance, of the same length. */
   predict(latents: Float32Array, timestep: number, signal: AbortSignal): Promise<Float32Array>;
   signal: AbortSignal;
@@ -53,7 +55,7 @@ export interface SampleStep {
 export async function* sample(options: SampleOptions): AsyncGenerator<SampleStep, void, undefined> {
   const { stage, sampler, length, seed, purpose, signal } = options;
   const restored = options.from && restore(sampler, options.from, length);
-  let state = restored ?? { latents: normalNoise({ seed, purpose, draw: 0 }, 0, length), history: sampler.start };
+  let state = restored ?? { latents: firstLatents(options), history: sampler.start };
   for (let step = restored ? options.from!.step : 0; step < sampler.steps; step++) {
     signal.throwIfAborted();
     const modelOutput = await options.predict(state.latents, sampler.timestep(step), signal);
@@ -66,6 +68,10 @@ export async function* sample(options: SampleOptions): AsyncGenerator<SampleStep
     yield { latents, denoised, toArrays, step: step + 1, total: sampler.steps };
     state = next;
   }
+}
+
+function firstLatents({ seed, purpose, length, begin = (noise) => noise }: SampleOptions): Float32Array {
+  return begin(normalNoise({ seed, purpose, draw: 0 }, 0, length));
 }
 
 /** Undefined for a point that this sampler cannot have left. */

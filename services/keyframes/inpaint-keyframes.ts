@@ -3,11 +3,15 @@ import type { Tensor } from '../pipeline/tensor.ts';
 import { type KeyframesRun, keyframesPredictor, keyframesSampling, type Steps } from './denoise-keyframes.ts';
 import { encoderOf } from './encode-keyframes.ts';
 import { encodePicture } from './encode-picture.ts';
+import { hintAtThings } from './hint-at-things.ts';
 
 /**
  * Samples keyframes of which the first is a given picture, with a network that was not trained for it: at every step the
  * network sees the picture's latents, without noise, in place of the first frame's. With the step's noise, as in RePaint
  * (Lugmayr et al. 2022), it would decide where things are before it could make out the picture.
+ *
+ * The noise decides where the network puts things, even with the picture before it. So that of the other keyframes has a hint
+ * of the picture's things: without it, they jump away from their places in the picture.
  */
 export async function* inpaintKeyframes(run: KeyframesRun, given: Tensor<'uint8'>): Steps {
   const { preset, task } = run;
@@ -16,6 +20,7 @@ export async function* inpaintKeyframes(run: KeyframesRun, given: Tensor<'uint8'
   const predict = keyframesPredictor(run);
   const steps = sample({
     ...keyframesSampling(run),
+    begin: (noise) => hintAtThings(noise, picture, task.latentShape),
     predict: (latents, ...at) => predict(startingWith(picture, latents), ...at),
   });
   for await (const state of steps) {
