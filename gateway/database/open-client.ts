@@ -73,6 +73,8 @@ export function openClient(url: URL, options: ClientOptions): Client {
       statement_timeout: seconds * 1000,
       idle_in_transaction_session_timeout: idleTransactionSeconds * 1000,
       TimeZone: 'UTC',
+      // Where tables have no statistics yet, the server compiles statements for seconds that then run for milliseconds.
+      jit: 'off',
     },
     // Counts and identities stay far below 2⁵³.
     types: { int8: { to: 20, from: [20], parse: Number, serialize: String }, textArray },

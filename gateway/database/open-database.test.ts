@@ -161,6 +161,7 @@ test('a path too long for a socket puts the socket elsewhere', async () => {
 
 test('a second process can be pointed to the database by its URL', async () => {
   await withData(async ({ database: { url, sql } }) => {
+    expect(await sql`show jit`).toMatchObject([{ jit: 'off' }]);
     await sql`create table seen (value int)`;
     const other = await openDatabase({ url, dataFolder: await openDataFolder('/tmp'), log });
     expect(await other.sql`select * from seen`).toEqual([]);

@@ -169,6 +169,8 @@ whereRendered.each(overlays)('%s', (overlay) => {
             each.containerPort,
           ]);
           expect({ name, probed: probe?.exec !== undefined || opened.includes(port) }).toEqual({ name, probed: true });
+          // A process of a busy node takes more than the default of a second to answer.
+          expect({ name, seconds: probe.timeoutSeconds }).toEqual({ name, seconds: 5 });
         }
       }
     }

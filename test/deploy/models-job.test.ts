@@ -51,6 +51,10 @@ whereRendered('the example', () => {
       ...Array(2).fill(serving.spec.containers[1].image),
       serving.spec.containers[0].image,
     ]);
+    const [pull] = example!.spec.initContainers;
+    const { value: authorities } = pull.env.find(({ name }: Manifest) => name === 'NODE_EXTRA_CA_CERTS');
+    expect(pull.env.map(({ name }: Manifest) => name)).toEqual(expect.arrayContaining(['HTTPS_PROXY', 'HF_TOKEN_FILE']));
+    expect(pull.volumeMounts.map(({ mountPath }: Manifest) => mountPath)).toContain(authorities.replace('/ca.crt', ''));
     const [volume] = renderModels('overlays/example/models-volume');
     expect(volume!.metadata.name).toBe('fusionframes-models');
     expect(volume!.spec).toMatchObject({ storageClassName: 'shared-files', accessModes: ['ReadWriteMany'] });
