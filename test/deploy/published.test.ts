@@ -77,18 +77,23 @@ whereRendered('what others reach and read', () => {
     await writeFile(join(folder, 'url'), 'postgres://me%40x:a%2Fb%25\\%5Cc@db:5432/video?sslmode=verify-full');
     const programs = {
       pg_dump: 'printf "%s " "$1" "$PGPASSWORD" >"$(echo "$3" | cut -d= -f2)"',
-      pg_restore: ':',
+      pg_restore: 'printf "%s " "$PGPASSWORD" "$@"',
     };
     for (const [name, body] of Object.entries(programs)) {
       await writeFile(join(folder, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
     }
     const [command, flags, script] = only(example, 'CronJob').spec.jobTemplate.spec.template.spec.containers[0].command;
     const here = script.replace('/secrets/database/url', join(folder, 'url')).replaceAll('/backups', folder);
-    execFileSync(command, [flags, here], { env: { PATH: `${folder}:${process.env.PATH}` } });
+    const env = { PATH: `${folder}:${process.env.PATH}` };
+    execFileSync(command, [flags, here], { env });
     const [dump] = (await readdir(folder)).filter((name) => /^fusionframes-.*Z\.dump$/.test(name));
     expect(await readFile(join(folder, dump!), 'utf8')).toBe(
       '--dbname=postgres://me%40x@db:5432/video?sslmode=verify-full a/b%\\\\c ',
     );
+    await writeFile(join(folder, 'fusionframes-2020-01-01T00-00-00Z.dump'), '');
+    const restored = execFileSync(command, [flags, here], { env: { ...env, RESTORE: 'newest' }, encoding: 'utf8' });
+    expect(restored).toContain(`a/b%\\\\c --no-owner --single-transaction --dbname=postgres://me%40x@db:5432/video`);
+    expect(restored.trim().endsWith(join(folder, dump!))).toBe(true);
   });
 
   test('a release renders manifests that name its image', async () => {
