@@ -178,6 +178,7 @@ whereRendered.each(overlays)('%s', (overlay) => {
 
   test('the usual limit of CPUs admits every container', () => {
     for (const { spec } of manifests.filter(({ kind }) => kind === 'LimitRange')) {
+      expect(spec.limits[0].defaultRequest).toEqual({ cpu: '100m' });
       const limit = Number(spec.limits[0].default.cpu);
       expect(containers.filter(({ container }) => Number(container.resources.requests.cpu) > limit)).toEqual([]);
     }
