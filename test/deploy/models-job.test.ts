@@ -53,7 +53,9 @@ whereRendered('the example', () => {
     ]);
     const [pull] = example!.spec.initContainers;
     const { value: authorities } = pull.env.find(({ name }: Manifest) => name === 'NODE_EXTRA_CA_CERTS');
-    expect(pull.env.map(({ name }: Manifest) => name)).toEqual(expect.arrayContaining(['HTTPS_PROXY', 'HF_TOKEN_FILE']));
+    expect(pull.env.map(({ name }: Manifest) => name)).toEqual(
+      expect.arrayContaining(['HTTPS_PROXY', 'HF_TOKEN_FILE']),
+    );
     expect(pull.volumeMounts.map(({ mountPath }: Manifest) => mountPath)).toContain(authorities.replace('/ca.crt', ''));
     const [volume] = renderModels('overlays/example/models-volume');
     expect(volume!.metadata.name).toBe('fusionframes-models');
