@@ -6,10 +6,11 @@ import {
   TensorProto_DataLocation,
   ValueInfoProto,
 } from '../../proto/gen/onnx/onnx.ts';
-import { elementTypeNamed } from '../../services/pipeline/element-types.ts';
+import { type ElementTypeName, elementTypeNamed } from '../../services/pipeline/element-types.ts';
 import type { Dimension, NetworkInterface, TensorSpec } from '../../services/pipeline/networks/network-interface.ts';
 import { type DataType, dataTypes, isDataType } from '../../services/pipeline/tensor.ts';
 import type { Weights } from '../checkpoints/weights.ts';
+import { unknown } from './dimensions.ts';
 import type { Fact } from './fact.ts';
 import { onnxType, onnxTypeOfStored } from './onnx-types.ts';
 import { shapeRules } from './shape-rules.ts';
@@ -39,6 +40,8 @@ export class Graph implements GraphBuilder {
   readonly #initializers = new Map<string, TensorProto>();
   readonly #inputs: Endpoint[] = [];
   readonly #outputs: Endpoint[] = [];
+  /** What nodes give. */
+  readonly #inner: Value[] = [];
   readonly #moduleOutputs = new Map<string, Value>();
   readonly #reused = new Map<string, Value>();
   readonly #path: string[] = [];
@@ -154,6 +157,7 @@ export class Graph implements GraphBuilder {
     const outputs = outputFacts(name, opType, inputs, attributes).map((fact, index) => {
       return new Value(this, index === 0 ? name : `${name}:${index}`, fact);
     });
+    this.#inner.push(...outputs);
     this.#nodes.push({
       name,
       opType,
@@ -206,9 +210,9 @@ export class Graph implements GraphBuilder {
         name: this.#name,
         node: this.#nodes,
         initializer: [...this.#initializers.values()],
-        input: this.#inputs.map(valueInfo),
-        output: this.#outputs.map(valueInfo),
-        valueInfo: [],
+        input: this.#inputs.map(({ name, dataType, shape }) => valueInfo(name, dataType, shape)),
+        output: this.#outputs.map(({ name, dataType, shape }) => valueInfo(name, dataType, shape)),
+        valueInfo: this.#inner.filter(isDescribed).map(({ name, type, shape }) => valueInfo(name, type, shape)),
       },
     }).finish();
   }
@@ -251,19 +255,30 @@ function outputFacts(
   }
 }
 
-function valueInfo({ name, dataType, shape }: Endpoint): ValueInfoProto {
-  const dim = shape?.map((dimension) => ({
-    value:
-      typeof dimension === 'number'
-        ? { $case: 'dimValue' as const, value: BigInt(dimension) }
-        : { $case: 'dimParam' as const, value: dimension },
-  }));
+/**
+ * Whether a graph gives the shape of a value between its nodes. ONNX Runtime compares buffers to be used again with all
+ * before, most of the time in which it loads a model, and needs a third less when it knows the shapes. With those of four axes
+ * it would also fuse more convolutions and sums, which rounds differently.
+ */
+function isDescribed({ shape }: Value): boolean {
+  return shape.length !== 4;
+}
+
+function valueInfo(name: string, type: ElementTypeName, shape: readonly Dimension[] | undefined): ValueInfoProto {
+  const dim = shape?.map((dimension) => ({ value: dimensionValue(dimension) }));
   return ValueInfoProto.fromPartial({
     name,
-    type: {
-      value: { $case: 'tensorType', value: { elemType: onnxType(dataType), ...(dim && { shape: { dim } }) } },
-    },
+    type: { value: { $case: 'tensorType', value: { elemType: onnxType(type), ...(dim && { shape: { dim } }) } } },
   });
+}
+
+function dimensionValue(dimension: Dimension) {
+  if (dimension === unknown) {
+    return undefined;
+  }
+  return typeof dimension === 'number'
+    ? { $case: 'dimValue' as const, value: BigInt(dimension) }
+    : { $case: 'dimParam' as const, value: dimension };
 }
 
 // Shared by all attributes: a graph has tens of thousands, and byte arrays are slow to allocate.

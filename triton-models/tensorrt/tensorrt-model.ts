@@ -27,7 +27,9 @@ export function tensorrtModel(
   const builder = new Graph(name, weights);
   build(builder);
   const model = ModelProto.decode(builder.encode());
-  const { graph, weightTypes } = applyPrecision(lowerGraph(model.graph!), { ...options, allowsHalf });
+  // Its values get other types, and TensorRT finds their shapes by itself.
+  const plain = { ...model.graph!, valueInfo: [] };
+  const { graph, weightTypes } = applyPrecision(lowerGraph(plain), { ...options, allowsHalf });
   const proto = { ...model, graph };
   checkOperators(proto);
   return { proto, weightTypes, inputs: builder.inputs, outputs: builder.outputs };
