@@ -12,7 +12,7 @@ from .pool import draw_scenes, load_movq, render_scenes
 from .step import Step
 from .trainer import Stage, learning_rate_at
 
-WINDOW, WINDOWS, HELD_OUT, SCENES = 8, 2, 24, 240
+WINDOW, WINDOWS, HELD_OUT, SCENES = 8, 2, 16, 64
 CONV_3X1X1 = {"temporal": True, "temporal_kernel_size": (3, 1, 1), "temporal_conv_padding": (1, 0, 0)}
 # The paper's rows, by what is trained. It has no image decoder that is trained any further; here it shows what is due to training.
 KINDS = {
@@ -34,7 +34,7 @@ class Decoder(Stage):
     """Trains what `trained` begins the names of, from nano's autoencoder."""
 
     name, learning_rate, ema_decay, weight_decay = "decoder", 5e-4, 0.98, 0.0
-    warm_up_steps = 20
+    warm_up_steps = 5
 
     def __init__(self, settings, run_folder, device, temporal, trained):
         self.temporal, self.trained = temporal, trained
@@ -86,7 +86,7 @@ def trained_decoder(stage, steps, seed, path):
     for index in range(steps):
         phase, batch = stage.draw(generator, index / steps)
         figures = step(phase, batch, learning_rate_at(stage, index, index / steps))
-        if index % 50 == 49:
+        if index % 10 == 9:
             print(path, index + 1, round(float(figures["mse"]), 6), flush=True)
     torch.save(stage.networks.state_dict(), f"{path}.part")
     os.replace(f"{path}.part", path)
