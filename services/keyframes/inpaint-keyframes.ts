@@ -1,5 +1,6 @@
 import { sample } from '../diffusion/sample.ts';
 import type { Tensor } from '../pipeline/tensor.ts';
+import { withOneBackground } from './background.ts';
 import { type KeyframesRun, keyframesPredictor, keyframesSampling, type Steps } from './denoise-keyframes.ts';
 import { encoderOf } from './encode-keyframes.ts';
 import { encodePicture } from './encode-picture.ts';
@@ -11,7 +12,8 @@ import { hintAtThings } from './hint-at-things.ts';
  * (Lugmayr et al. 2022), it would decide where things are before it could make out the picture.
  *
  * The noise decides where the network puts things, even with the picture before it. So that of the other keyframes has a hint
- * of the picture's things: without it, they jump away from their places in the picture.
+ * of the picture's things: without it, they jump away from their places in the picture. The result has the picture's background
+ * throughout, whose shade the network would change a little.
  */
 export async function* inpaintKeyframes(run: KeyframesRun, given: Tensor<'uint8'>): Steps {
   const { preset, task } = run;
@@ -24,8 +26,8 @@ export async function* inpaintKeyframes(run: KeyframesRun, given: Tensor<'uint8'
     predict: (latents, ...at) => predict(startingWith(picture, latents), ...at),
   });
   for await (const state of steps) {
-    const { latents, denoised } = state;
-    yield { ...state, latents: startingWith(picture, latents), denoised: startingWith(picture, denoised) };
+    const whole = (frames: Float32Array) => withOneBackground(startingWith(picture, frames), task.latentShape);
+    yield { ...state, latents: whole(state.latents), denoised: whole(state.denoised) };
   }
 }
 
