@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { temporaryFolder } from '../services/kit/testing/temporary-folder.ts';
 import { scopeOfAllTests } from '../services/kit/testing/test-scope.ts';
-import { callCli, eventually, runCli, startCli } from '../test/support/cli.ts';
+import { callCli, eventually, startCli } from '../test/support/cli.ts';
 import { tinyPublishedPreset, writePublishedFiles } from '../test/support/published-files.ts';
 import { HubServer } from '../triton-models/pull/testing/hub-server.ts';
 import { transferDisplay } from './transfer-display.ts';
@@ -44,7 +44,7 @@ test('published files become a video: pull, build, generate', async () => {
 
   const video = join(folder, 'video.webp');
   const limits = ['--fps', 'low', '--steps', '2', '--seed', '1'];
-  const made = await runCli(['generate', 'a red circle', '--preset', preset, '--output', video, ...limits]);
+  const made = await callCli(['generate', 'a red circle', '--preset', preset, '--output', video, ...limits]);
   expect({ code: made.code, stderr: made.stderr.includes('RANDOM') }).toEqual({ code: 0, stderr: false });
   expect((await stat(video)).size).toBeGreaterThan(0);
 });

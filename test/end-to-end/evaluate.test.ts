@@ -7,7 +7,7 @@ import { withGateway } from '../../gateway/testing/gateway.ts';
 import { untilAborted } from '../../gateway/testing/stage-doubles.ts';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
-import { callCli, eventually, runCli, startCli } from '../support/cli.ts';
+import { callCli, eventually, startCli } from '../support/cli.ts';
 
 /** Few steps and only keyframes: these tests are about the path from prompts to figures, not about nano. */
 const quick = ['--steps', '2', '--fps', 'low'];
@@ -23,7 +23,7 @@ afterAll(stopTestServer);
 
 test("makes videos, prints their scores and the detector's, and writes the contact sheet", async () => {
   const output = join(folder, 'sheet.png');
-  const result = await runCli(['evaluate', 'prompts', '--prompts', '3', '--json', '--output', output, ...quick]);
+  const result = await callCli(['evaluate', 'prompts', '--prompts', '3', '--json', '--output', output, ...quick]);
   expect(result).toMatchObject({ code: 0 });
   const { prompts, scores, warnings } = JSON.parse(result.stdout);
   expect(prompts).toHaveLength(3);
