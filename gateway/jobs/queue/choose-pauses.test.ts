@@ -30,7 +30,7 @@ function running(sequence: number, changes: Partial<RunningJob> = {}): RunningJo
 }
 
 function key(id: string, changes: Partial<KeyInQueue> = {}): KeyInQueue {
-  return { id, share: 1, concurrentJobs: 0, virtualStart: 0, queued: 1, lastRank: 1, budgets: [], ...changes };
+  return { id, share: 1, concurrentJobs: 0, virtualStarts: {}, queued: 1, lastRank: 1, budgets: [], ...changes };
 }
 
 /** As `job>for`, with 60 s as the least, 100 s of waiting and, unless `left` says otherwise, 100 s to go. */

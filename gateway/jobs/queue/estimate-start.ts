@@ -28,19 +28,18 @@ export interface Simulated {
   /** When the budgets of keys that have used one are reset, seconds. */
   usedUp: ReadonlyMap<string, number>;
   places: number;
-  virtualTime: number;
   /** How long the job takes. */
   seconds: number;
 }
 
 /** When a job starts that was not simulated: by the means of those that were. */
 export function estimateStart(job: QueuedJob, simulated: Simulated): Start {
-  const { ofModel, startSeconds, lines, places, virtualTime } = simulated;
+  const { ofModel, startSeconds, lines, places } = simulated;
   const { starts, nextFree = 0, freeThen } = ofModel;
   const model = modelKey(job);
   const line = lines.get(job.keyId);
   const ahead = line ? jobsBefore(line, model, rankInKey(job)) : 0;
-  const start = line ? Math.max(line.virtualStart, virtualTime) + (ahead * line.work) / line.share : virtualTime;
+  const start = line ? (line.virtualStarts[model] ?? 0) + (ahead * line.work) / line.share : 0;
   const place = ahead + aheadOfOthers(model, line, start, simulated);
   const jobSeconds = ofModel.jobSeconds || simulated.seconds;
   const waits = Math.max(0, place + 1 - starts.length - Math.max(1, freeThen));
@@ -65,18 +64,13 @@ function resetSeconds({ id }: Line, ahead: number, jobSeconds: number, { usedUp,
 }
 
 /** Jobs of a model, of other keys, that start before a virtual time. */
-function aheadOfOthers(
-  model: string,
-  own: Line | undefined,
-  start: number,
-  { lines, usedUp, virtualTime }: Simulated,
-): number {
+function aheadOfOthers(model: string, own: Line | undefined, start: number, { lines, usedUp }: Simulated): number {
   let ahead = 0;
   for (const line of lines.values()) {
     const counts = line !== own && !usedUp.has(line.id);
     const others = counts ? queuedOf(line, model) + (line.models.get(model)?.newRanks.length ?? 0) : 0;
     if (others > 0) {
-      const from = Math.max(line.virtualStart, virtualTime);
+      const from = line.virtualStarts[model] ?? 0;
       ahead += Math.min(others, Math.max(0, Math.floor(((start - from) * line.share) / line.work) + 1));
     }
   }

@@ -11,12 +11,12 @@ interface Arrival extends FairJob {
 }
 
 function key(id: string, share = 1, concurrentJobs = 0): FairKey {
-  return { id, share, concurrentJobs, running: 0, virtualStart: 0 };
+  return { id, share, concurrentJobs, running: 0, virtualStarts: {} };
 }
 
 /** Runs the jobs, given in order of arrival, on a number of places. */
 function simulate(keys: FairKey[], arrivals: Arrival[], places: number): Started[] {
-  const queue = new FairQueue<FairJob>(keys, 0);
+  const queue = new FairQueue<FairJob>(keys);
   const coming = [...arrivals];
   const running: { keyId: string; until: number }[] = [];
   const started: Started[] = [];
@@ -94,4 +94,18 @@ test('a key at its limit of running jobs leaves the place to others', () => {
   const started = simulate([key('limited', 1000, 1), key('other')], jobs(['limited', 'other'], 4), 3);
   expect(started.filter(({ at }) => at === 0).map(({ keyId }) => keyId)).toEqual(['limited', 'other', 'other']);
   expect(started).toHaveLength(8);
+});
+
+test('a job that goes before all costs others nothing of what they are owed', () => {
+  const queue = new FairQueue<FairJob>([
+    { ...key('ahead'), virtualStarts: { '@': 1000 } },
+    { ...key('behind'), virtualStarts: { '@': 5 } },
+  ]);
+  const job = { priority: 0, work: 20 };
+  for (let sequence = 1; sequence <= 30; sequence++) {
+    queue.add({ ...job, keyId: 'ahead', sequence, goesFirst: sequence === 1 });
+    queue.add({ ...job, keyId: 'behind', sequence: 100 + sequence });
+  }
+  const order = Array.from({ length: 20 }, () => queue.start()?.keyId);
+  expect(order).toEqual(['ahead', ...Array.from({ length: 19 }, () => 'behind')]);
 });

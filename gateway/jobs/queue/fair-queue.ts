@@ -6,8 +6,11 @@ export interface FairKey {
   /** Maximum number of running jobs; 0: no limit. */
   concurrentJobs: number;
   running: number;
-  /** Virtual time from which its next job may start. */
-  virtualStart: number;
+  /**
+   * Virtual time from which its next job of each model may start, by `modelKey()`, after the start of the model's latest job;
+   * absent: 0.
+   */
+  virtualStarts: Readonly<Record<string, number>>;
 }
 
 /** A queued job, as the claim sees it. */
@@ -17,7 +20,7 @@ export interface FairJob {
   priority: number;
   /** See `videoWork()`. */
   work: number;
-  /** Of a paused job: the virtual time at which its key was charged for it. */
+  /** Of a paused job: the virtual time at which its key was charged for it, after the start of the model's latest job. */
   paidAt?: number | null;
   /** Whether another job was paused for it: it goes before all. */
   goesFirst?: boolean;
@@ -34,9 +37,15 @@ export function rankInKey({ sequence, priority }: Pick<FairJob, 'sequence' | 'pr
   return sequence - overtaken * priority;
 }
 
+/** A key's jobs of one model, in order. */
+interface LineOfModel<J extends FairJob> {
+  jobs: J[];
+  next: number;
+  virtualStart: number;
+}
+
 interface Line<J extends FairJob> extends FairKey {
-  /** Its jobs of each model, in order. */
-  models: Map<string, { jobs: J[]; next: number }>;
+  models: Map<string, LineOfModel<J>>;
 }
 
 /** The first job of a model that may start, of one key. */
@@ -44,19 +53,20 @@ interface Candidate<J extends FairJob> {
   line: Line<J>;
   job: J;
   start: number;
+  /** Of the start behind the latest one of its model. */
+  lag: number;
 }
 
 /**
- * The order in which queued jobs start: start-time fair queueing between keys, as `claimJob` does in the database; a test
- * holds the two together.
+ * The order in which queued jobs start: start-time fair queueing between keys, model by model because each has places of its
+ * own, as `claimJob` does in the database; a test holds the two together.
  */
 export class FairQueue<J extends FairJob> {
   readonly #lines = new Map<string, Line<J>>();
-  #virtualTime: number;
+  /** Virtual start of each model's latest job. */
+  readonly #clocks = new Map<string, number>();
 
-  /** @param virtualTime virtual start of the latest job */
-  constructor(keys: Iterable<FairKey>, virtualTime: number) {
-    this.#virtualTime = virtualTime;
+  constructor(keys: Iterable<FairKey>) {
     for (const key of keys) {
       this.#lines.set(key.id, { ...key, models: new Map() });
     }
@@ -64,9 +74,9 @@ export class FairQueue<J extends FairJob> {
 
   /** Adds a job of one of the keys. */
   add(job: J): void {
-    const { models } = this.#lines.get(job.keyId)!;
+    const { models, virtualStarts } = this.#lines.get(job.keyId)!;
     const model = modelKey(job);
-    const line = models.get(model) ?? { jobs: [], next: 0 };
+    const line = models.get(model) ?? { jobs: [], next: 0, virtualStart: virtualStarts[model] ?? 0 };
     models.set(model, line);
     const { jobs, next } = line;
     let place = jobs.length;
@@ -94,11 +104,15 @@ export class FairQueue<J extends FairJob> {
       return undefined;
     }
     const { line, job, start } = first;
-    line.models.get(modelKey(job))!.next++;
+    const model = modelKey(job);
+    const ofModel = line.models.get(model)!;
+    ofModel.next++;
     line.running++;
     if (!isPaid(job)) {
-      line.virtualStart = start + job.work / line.share;
-      this.#virtualTime = start;
+      ofModel.virtualStart = start + job.work / line.share;
+      if (!job.goesFirst) {
+        this.#clocks.set(model, start);
+      }
     }
     return job;
   }
@@ -112,20 +126,23 @@ export class FairQueue<J extends FairJob> {
   }
 
   #candidate(line: Line<J>, mayStart: (job: J) => boolean): Candidate<J> | undefined {
-    let first: Candidate<J> | undefined;
+    let first: J | undefined;
     for (const { jobs, next } of line.models.values()) {
       const job = jobs[next];
       if (job && mayStart(job)) {
-        const candidate = { line, job, start: this.#startOf(line, job) };
-        first = !first || goesBefore(candidate, first) ? candidate : first;
+        first = !first || isBeforeInKey(job, first) ? job : first;
       }
     }
-    return first;
+    return first && this.#toCandidate(line, first);
   }
 
-  /** A key that had nothing to do gets no credit for it. */
-  #startOf(line: Line<J>, job: J): number {
-    return isPaid(job) ? job.paidAt : Math.max(line.virtualStart, this.#virtualTime);
+  #toCandidate(line: Line<J>, job: J): Candidate<J> {
+    const model = modelKey(job);
+    const clock = this.#clocks.get(model) ?? 0;
+    // A key that had nothing to do gets no credit for it.
+    const own = Math.max(line.models.get(model)!.virtualStart, clock);
+    const start = isPaid(job) ? Math.min(job.paidAt, own) : own;
+    return { line, job, start, lag: start - clock };
   }
 }
 
@@ -135,14 +152,22 @@ export function modelKey({ model = '', version = '' }: Pick<FairJob, 'model' | '
 }
 
 function goesBefore<J extends FairJob>(one: Candidate<J>, other: Candidate<J>): boolean {
-  if ((one.job.goesFirst ?? false) !== (other.job.goesFirst ?? false)) {
-    return one.job.goesFirst === true;
+  if (goesFirst(one.job) !== goesFirst(other.job)) {
+    return goesFirst(one.job);
   }
-  const difference = one.start - other.start;
-  if (difference === 0) {
-    return one.line === other.line ? isBefore(one.job, other.job) : one.job.sequence < other.job.sequence;
+  return one.lag === other.lag ? one.job.sequence < other.job.sequence : one.lag < other.lag;
+}
+
+/** Among the first jobs of each model of a key: paused ones, which were charged when they started, go before new ones. */
+function isBeforeInKey(job: FairJob, other: FairJob): boolean {
+  if (goesFirst(job) !== goesFirst(other)) {
+    return goesFirst(job);
   }
-  return difference < 0;
+  return isPaid(job) === isPaid(other) ? isBefore(job, other) : isPaid(job);
+}
+
+function goesFirst(job: FairJob): boolean {
+  return job.goesFirst === true;
 }
 
 function isPaid<J extends FairJob>(job: J): job is J & { paidAt: number } {

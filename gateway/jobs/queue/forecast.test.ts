@@ -25,7 +25,7 @@ const video = { model: 'nano', version: '', settings };
 const finished = [{ ...video, stages, seconds: 10 }];
 
 function key(id: string, changes: Partial<KeyInQueue> = {}): KeyInQueue {
-  return { id, share: 1, concurrentJobs: 0, virtualStart: 0, queued: 0, lastRank: null, budgets: [], ...changes };
+  return { id, share: 1, concurrentJobs: 0, virtualStarts: {}, queued: 0, lastRank: null, budgets: [], ...changes };
 }
 
 function job(sequence: number, keyId = 'a'): QueuedJob {
@@ -41,7 +41,7 @@ function runningJob(changes: Partial<RunningJob> = {}): RunningJob {
 const at = new Date(Date.now() + 3_600_000);
 
 function forecast(changes: Partial<QueueSnapshot> = {}): Forecast {
-  const nothing = { at, places: 2, virtualTime: 0, nextSequence: 100, keys: [], heads: [], running: [], finished };
+  const nothing = { at, places: 2, nextSequence: 100, keys: [], heads: [], running: [], finished };
   return new Forecast({ ...nothing, ...changes }, () => preset);
 }
 

@@ -130,8 +130,8 @@ export class Forecast {
   /** Takes note of a key that it does not know. */
   learn(key: KeyInQueue): void {
     const line = this.#lines.get(key.id) ?? lineOf(key);
-    const { share, concurrentJobs, virtualStart, budgets } = key;
-    this.#lines.set(key.id, { ...line, share, concurrentJobs, virtualStart, budgets: [...budgets] });
+    const { share, concurrentJobs, virtualStarts, budgets } = key;
+    this.#lines.set(key.id, { ...line, share, concurrentJobs, virtualStarts, budgets: [...budgets] });
     this.#known.add(key.id);
     this.#newKeys.set(key.id, key);
   }
@@ -147,9 +147,7 @@ export class Forecast {
     }
   }
 
-  /**
-   * The places that new jobs would have if they were accepted together.
-   */
+  /** The places that new jobs would have if they were accepted together. */
   placesOfNew(jobs: readonly Omit<QueuedJob, 'id' | 'sequence'>[]): QueuePlace[] {
     const noted: number[][] = [];
     const first = Math.max(this.#snapshot.nextSequence, ...this.#accepted.map(({ sequence }) => sequence + 1));
@@ -207,7 +205,7 @@ export class Forecast {
 
   /** Counts a job that was accepted since; returns the ranks that it was added to. */
   #note(job: QueuedJob): number[] {
-    const line = this.#lines.get(job.keyId) ?? newLine(job.keyId, this.#snapshot.virtualTime);
+    const line = this.#lines.get(job.keyId) ?? newLine(job.keyId);
     this.#lines.set(job.keyId, line);
     const { newRanks } = lineOfModel(line, modelKey(job));
     newRanks.push(rankInKey(job));
@@ -215,9 +213,9 @@ export class Forecast {
   }
 
   #play(): void {
-    const { heads, running, virtualTime } = this.#snapshot;
+    const { heads, running } = this.#snapshot;
     const pauses = this.#pausesUnderWay();
-    const queue = new FairQueue<QueuedJob>(this.#lines.values(), virtualTime);
+    const queue = new FairQueue<QueuedJob>(this.#lines.values());
     const ends = new EndTimes();
     for (const job of heads.filter(({ id }) => !pauses.has(id))) {
       this.#wait(job, queue);
@@ -292,8 +290,11 @@ export class Forecast {
         pauses.set(job.id, { paused, job });
         from.running--;
         to.running++;
-        const start = Math.max(to.virtualStart, this.#snapshot.virtualTime);
-        to.virtualStart = typeof job.paidAt === 'number' ? to.virtualStart : start + job.work / to.share;
+        if (typeof job.paidAt !== 'number') {
+          const model = modelKey(job);
+          const start = to.virtualStarts[model] ?? 0;
+          to.virtualStarts = { ...to.virtualStarts, [model]: start + job.work / to.share };
+        }
       }
     }
     return pauses;
@@ -392,7 +393,6 @@ export class Forecast {
       lines: this.#lines,
       usedUp: this.#usedUp,
       places: this.#places,
-      virtualTime: this.#snapshot.virtualTime,
       seconds: this.#times?.secondsOf(job) ?? 0,
     });
   }

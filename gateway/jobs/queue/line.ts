@@ -40,12 +40,12 @@ export function resetOf({ budgets }: Line): number {
   return Math.max(0, ...budgets.filter(({ left }) => left <= 0).map(({ resetSeconds }) => resetSeconds));
 }
 
-export function newLine(id: string, virtualStart: number): Line {
-  return lineOf(newKey(id, virtualStart));
+export function newLine(id: string): Line {
+  return lineOf(newKey(id));
 }
 
-export function newKey(id: string, virtualStart: number): KeyInQueue {
-  return { id, share: 1, concurrentJobs: 0, virtualStart, queued: 0, lastRank: null, budgets: [] };
+export function newKey(id: string): KeyInQueue {
+  return { id, share: 1, concurrentJobs: 0, virtualStarts: {}, queued: 0, lastRank: null, budgets: [] };
 }
 
 /** Stand-ins for a key's queued jobs beyond its first ones, at most so many: each like the last of those. */

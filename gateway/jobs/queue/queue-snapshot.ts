@@ -35,7 +35,7 @@ export interface RunningJob extends StartedJob, Omit<FairJob, 'work' | keyof Job
   pauses: number;
   /** The queued job for which it is about to be paused. */
   pauseFor: string | null;
-  /** Virtual time at which its key was charged for it. */
+  /** See `FairJob`. */
   paidAt: number | null;
   deadline: Date | null;
   /** Whether it takes up one of the places below. Those of gateways that are paused, or gone, do not. */
@@ -47,8 +47,6 @@ export interface QueueSnapshot {
   at: Date;
   /** Jobs of each model and version that active gateways run at once; 0: operators have paused all of them. */
   places: number;
-  /** Virtual start of the latest job. */
-  virtualTime: number;
   /** Sequence number of the next job. */
   nextSequence: number;
   keys: readonly KeyInQueue[];

@@ -34,7 +34,7 @@ export function withJobs(
 ): QueueSnapshot {
   const keys = new Map([...snapshot.keys, ...newKeys].map((key) => [key.id, key]));
   for (const { keyId } of added) {
-    const key = keys.get(keyId) ?? newKey(keyId, snapshot.virtualTime);
+    const key = keys.get(keyId) ?? newKey(keyId);
     keys.set(keyId, { ...key, queued: key.queued + 1 });
   }
   return { ...snapshot, keys: [...keys.values()], heads: [...snapshot.heads, ...between, ...added] };

@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, test } from '@jest/globals';
 import type { Sql } from 'postgres';
 import { anonymous, type Caller } from '../../keys/caller.ts';
+import type { JobModel } from '../../models/model-route.ts';
 import { stopTestServer, withData } from '../../testing/data.ts';
 import { newJob } from '../../testing/new-job.ts';
 import { type FairJob, type FairKey, FairQueue } from '../queue/fair-queue.ts';
@@ -29,11 +30,11 @@ async function createMany(sql: Sql, caller: Caller, count: number, job: Partial<
   }
 }
 
-/** Claims `count` jobs, ending each at once; returns their keys in order. */
-async function serve(sql: Sql, count: number): Promise<string[]> {
+/** Claims `count` jobs of a model, ending each at once; returns their keys in order. */
+async function serve(sql: Sql, count: number, model: JobModel = newJob): Promise<string[]> {
   const served: string[] = [];
   while (served.length < count) {
-    const job = await claimJob(sql, { owner: 'me', running: [], models: [newJob], take: 'waiting' });
+    const job = await claimJob(sql, { owner: 'me', running: [], models: [model], take: 'waiting' });
     if (!job) {
       break;
     }
@@ -81,6 +82,27 @@ describe('keys share the mesh', () => {
       expect(Math.abs(countOf(served, 'late') - 10)).toBeLessThanOrEqual(1);
     }));
 
+  test('of each model, whatever is done with a faster one', () =>
+    withSql(async (sql) => {
+      const [fast, slow] = ['fast', 'slow'].map((model) => ({ model, version: '1', work: 10 }));
+      const [busy, old, late] = [await addKey(sql, 'busy'), await addKey(sql, 'old'), await addKey(sql, 'late', 9)];
+      await createMany(sql, busy, 60, fast!);
+      await createMany(sql, old, 24, slow!);
+      const served: string[] = [];
+      for (let turn = 0; turn < 22; turn++) {
+        if (turn === 2) {
+          await createMany(sql, late, 20, slow!);
+        }
+        await serve(sql, turn % 2 === 0 ? 2 : 1, fast);
+        served.push(...(await serve(sql, 1, slow)));
+      }
+      expect(served.indexOf('late')).toBeLessThanOrEqual(3);
+      expect(countOf(served.slice(2), 'late')).toBeGreaterThanOrEqual(18);
+      // What was done with the fast model does not count against a key's work with the slow one.
+      await createMany(sql, busy, 5, slow!);
+      expect(countOf(await serve(sql, 6, slow), 'busy')).toBeGreaterThanOrEqual(1);
+    }));
+
   test('and a key at its limit of running jobs does not hold up others', () =>
     withSql(async (sql) => {
       const [limited, other] = [await addKey(sql, 'limited', 1000, 1), await addKey(sql, 'other')];
@@ -94,23 +116,25 @@ describe('keys share the mesh', () => {
     }));
 });
 
-test('the database and the forecast agree on the order', () =>
+test('the database and the forecast agree on the order, with two models', () =>
   withSql(async (sql) => {
     const shares = { one: 1, two: 2, seven: 7 };
+    const models = [newJob, { model: 'other', version: '2' }];
     const keys: FairKey[] = [];
     const callers = [];
     for (const [id, share] of Object.entries(shares)) {
       callers.push(await addKey(sql, id, share));
-      keys.push({ id, share, concurrentJobs: 0, running: 0, virtualStart: 0 });
+      keys.push({ id, share, concurrentJobs: 0, running: 0, virtualStarts: {} });
     }
-    const queue = new FairQueue<FairJob & { id: string }>(keys, 0);
+    const queue = new FairQueue<FairJob & { id: string }>(keys);
     for (let index = 0; index < 45; index++) {
-      const job = { priority: (index * 5) % 3, work: 1 + ((index * 7) % 4) };
+      const { model, version } = models[index % 4 === 3 ? 1 : 0]!;
+      const job = { model, version, priority: (index * 5) % 3, work: 1 + ((index * 7) % 4) };
       const { row } = await createJob(sql, { ...newJob, ...job }, callers[(index * index) % 3]!, 100);
       queue.add({ id: row.id, keyId: row.keyId, sequence: Number(row.sequence), ...job });
     }
     for (let index = 0; index < 45; index++) {
-      expect(await claim(sql)).toBe(queue.start()?.id);
+      expect(await claim(sql, models)).toBe(queue.start()?.id);
     }
   }));
 
@@ -130,6 +154,6 @@ test('a priority overtakes at most ten earlier jobs per level', () =>
     expect(order.filter((id) => id !== first)).toEqual(laterIds);
   }));
 
-async function claim(sql: Sql): Promise<string | undefined> {
-  return (await claimJob(sql, { owner: 'me', running: [], models: [newJob], take: 'waiting' }))?.row.id;
+async function claim(sql: Sql, models: readonly JobModel[] = [newJob]): Promise<string | undefined> {
+  return (await claimJob(sql, { owner: 'me', running: [], models, take: 'waiting' }))?.row.id;
 }

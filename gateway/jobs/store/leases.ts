@@ -1,4 +1,4 @@
-import type { Sql, TransactionSql } from 'postgres';
+import type { Fragment, ISql, Sql, TransactionSql } from 'postgres';
 import type { Checkpoint } from '../../../services/pipeline/checkpoint-pieces.ts';
 import { lock } from '../../database/locks.ts';
 import { transact } from '../../database/transact.ts';
@@ -60,6 +60,8 @@ type ClaimableRow = JobRow &
   Pick<ClaimedJob, 'passingFailures' | 'faults' | 'crashes' | 'traceContext' | 'framesVerdict'> & {
     owner: string | null;
     work: number;
+    /** Whether another job was paused for it. */
+    goesFirst: boolean;
   };
 
 export interface ClaimOptions {
@@ -80,8 +82,8 @@ const pauseSeconds = 5;
 
 /**
  * Claims the next job: one that lost its replica, else one that was released, else one that is queued. Of the keys
- * below their limit of running jobs and with budget left, the key with the least work served in proportion to its share
- * goes next. Within a key, jobs start in order of acceptance, except that each level of priority lets a job overtake 10
+ * below their limit of running jobs and with budget left, the key with the least work served by the model in proportion to its
+ * share goes next. Within a key, jobs start in order of acceptance, except that each level of priority lets a job overtake 10
  * earlier ones. A paused job was charged to its key when it started, so it goes before jobs that have not started; the job
  * for which it was paused goes before all. `undefined` if there is nothing to claim.
  */
@@ -110,23 +112,21 @@ async function findJob(sql: TransactionSql, options: ClaimOptions): Promise<Clai
     with served as materialized (
       select model, version from unnest(${names}::text[], ${versions}::text[]) as served (model, version)
     ), keys as materialized (
-      select loads.key_id, greatest(loads.virtual_start, clock.virtual_time) as start,
-        exists (select from budget_use where key_id = loads.key_id and used >= amount) as is_used_up
-      from key_loads as loads cross join fair_clock as clock
-      left join api_keys on api_keys.id = loads.key_id
+      select loads.key_id, exists (select from budget_use where key_id = loads.key_id and used >= amount) as is_used_up
+      from key_loads as loads left join api_keys on api_keys.id = loads.key_id
       where ${take === 'waiting'} and loads.queued > 0
         and (coalesce(api_keys.concurrent_jobs, 0) = 0 or loads.running < api_keys.concurrent_jobs)
     ), fresh as (
-      select job.id, keys.key_id, false as has_place, keys.start, job.place, job.sequence
+      select job.id, keys.key_id, job.model, job.model_version, false as has_place, null::float8 as paid_at, job.place, job.sequence
       from keys cross join lateral (
         -- The first one is nearly always of a model that is served; only otherwise is the rest read.
-        (select id, sequence, place from (
+        (select id, model, model_version, sequence, place from (
             select id, sequence, ${place} as place, model, model_version, required_level, started_at from jobs
             where state = 'queued' and key_id = keys.key_id order by ${place}, sequence limit ${glance}) as jobs
           where started_at is null and ${isServed} limit 1)
         union all
         (select first.* from served cross join lateral (
-            select id, sequence, ${place} as place from jobs
+            select id, model, model_version, sequence, ${place} as place from jobs
             where state = 'queued' and started_at is null and key_id = keys.key_id
               and model = served.model and model_version = served.version and required_level <= ${knownLevel}
             order by ${place}, sequence limit 1) as first
@@ -134,7 +134,7 @@ async function findJob(sql: TransactionSql, options: ClaimOptions): Promise<Clai
         limit 1) as job
       where not is_used_up
     ), paused as (
-      select id, keys.key_id, false, coalesce(virtual_start, 0), ${place}, sequence
+      select id, keys.key_id, model, model_version, false, coalesce(virtual_start, 0), ${place}, sequence
       from keys join jobs using (key_id)
       where state = 'queued' and started_at is not null and ${isServed}
         and not (paused_at > now() - ${pauseSeconds}::float8 * interval '1 second'
@@ -145,7 +145,7 @@ async function findJob(sql: TransactionSql, options: ClaimOptions): Promise<Clai
             and other.required_level <= ${knownLevel}
             and (other.sequence - 10 * other.priority, other.sequence) < (jobs.sequence - 10 * jobs.priority, jobs.sequence))
     ), replacing as (
-      select id, keys.key_id, true, keys.start, ${place}, sequence from keys join jobs using (key_id)
+      select id, keys.key_id, model, model_version, true, null::float8, ${place}, sequence from keys join jobs using (key_id)
       where state = 'queued' and started_at is null and not is_used_up and ${isServed}
         -- "is not null" tells the planner that an index has them all; otherwise it reads the whole table.
         and id in (select pause_for from jobs as other where pause_for is not null and state = 'queued')
@@ -154,6 +154,8 @@ async function findJob(sql: TransactionSql, options: ClaimOptions): Promise<Clai
     )
     select owner, passing_failures as "passingFailures", stalls as faults, crashes, trace_context as "traceContext", work,
       frames_verdict as "framesVerdict",
+      exists (select from jobs as paused
+        where pause_for = jobs.id and pause_for is not null and state = 'queued') as "goesFirst",
       ${jobColumns(sql)} from jobs
     where id = coalesce(
       (select id from jobs
@@ -161,28 +163,50 @@ async function findJob(sql: TransactionSql, options: ClaimOptions): Promise<Clai
           and id <> all(${running as string[]}) and ${isServed}
         order by lease_until limit 1),
       (select id from (
-          select distinct on (key_id) * from candidates order by key_id, has_place desc, start, place, sequence) as first
-        order by has_place desc, start, sequence limit 1))
+          select distinct on (key_id) * from candidates
+          order by key_id, has_place desc, (paid_at is not null) desc, place, sequence) as first
+        left join fair_starts using (key_id, model, model_version) left join fair_clocks using (model, model_version)
+        order by has_place desc, ${lag(sql, sql`paid_at`)}, sequence limit 1))
       -- Checked again: it may have been cancelled or renewed since.
       and (state = 'queued' or (state = 'running' and lease_until < now()))
     for update skip locked`;
   return row;
 }
 
-/** Charges a job to its key (start-time fair queueing, Goyal et al. 1996). */
-async function charge(sql: TransactionSql, { id, keyId, work }: ClaimableRow): Promise<void> {
+/**
+ * How far a key is ahead of a model's clock, in virtual time: the key with the least goes next.
+ *
+ * @param paidAt of a paused job: its own start, which counts instead
+ */
+export function lag(sql: ISql, paidAt: Fragment): Fragment {
+  return sql`least(${paidAt}, greatest(coalesce(fair_starts.virtual_start, 0), coalesce(virtual_time, 0)))
+    - coalesce(virtual_time, 0)`;
+}
+
+/**
+ * Charges a job to its key (start-time fair queueing, Goyal et al. 1996). A job that goes before all leaves the clock as it
+ * is: otherwise the keys that it overtakes would lose what they are owed.
+ */
+async function charge(
+  sql: TransactionSql,
+  { id, keyId, model, version, work, goesFirst }: ClaimableRow,
+): Promise<void> {
   await sql`
     with start as (
-      select greatest(loads.virtual_start, clock.virtual_time) as at
-      from key_loads as loads cross join fair_clock as clock where loads.key_id = ${keyId}
+      select greatest(
+        (select virtual_start from fair_starts where key_id = ${keyId} and model = ${model} and model_version = ${version}),
+        (select virtual_time from fair_clocks where model = ${model} and model_version = ${version}),
+        0) as at
     ), tick as (
-      update fair_clock set virtual_time = start.at from start
+      insert into fair_clocks (model, model_version, virtual_time) select ${model}, ${version}, at from start where ${!goesFirst}
+      on conflict (model, model_version) do update set virtual_time = excluded.virtual_time
     ), job as (
       update jobs set virtual_start = start.at from start where id = ${id}
     )
-    update key_loads
-    set virtual_start = start.at + ${work}::float8 / coalesce((select share from api_keys where id = ${keyId}), 1)
-    from start where key_id = ${keyId}`;
+    insert into fair_starts (key_id, model, model_version, virtual_start)
+    select ${keyId}, ${model}, ${version}, at + ${work}::float8 / coalesce((select share from api_keys where id = ${keyId}), 1)
+    from start
+    on conflict (key_id, model, model_version) do update set virtual_start = excluded.virtual_start`;
 }
 
 async function begin(sql: TransactionSql, found: ClaimableRow, owner: string): Promise<ClaimedJob> {
@@ -256,7 +280,7 @@ export function claimUnserved(sql: Sql, owner: string, seconds: number): Promise
     const served = transaction`(select * from unnest(${names}::text[], ${versions}::text[]))`;
     const [found] = await transaction<ClaimableRow[]>`
       select owner, passing_failures as "passingFailures", stalls as faults, crashes, trace_context as "traceContext", work,
-        frames_verdict as "framesVerdict", ${jobColumns(transaction)} from jobs
+        frames_verdict as "framesVerdict", false as "goesFirst", ${jobColumns(transaction)} from jobs
       where (model, model_version) in ${served} and required_level <= ${knownLevel}
         and (state = 'queued' or (state = 'running' and lease_until < now()))
       limit 1 for update skip locked`;
@@ -264,9 +288,15 @@ export function claimUnserved(sql: Sql, owner: string, seconds: number): Promise
       return begin(transaction, found, owner);
     }
     await transaction`
-      delete from model_routes where (model, version) in ${served} and not exists (
-        select from jobs where jobs.model = model_routes.model and model_version = version
-          and state in ('queued', 'running'))`;
+      with forgotten as (
+        delete from model_routes where (model, version) in ${served} and not exists (
+          select from jobs where jobs.model = model_routes.model and model_version = version
+            and state in ('queued', 'running'))
+        returning model, version
+      ), starts as (
+        delete from fair_starts where (model, model_version) in (select model, version from forgotten)
+      )
+      delete from fair_clocks where (model, model_version) in (select model, version from forgotten)`;
     return undefined;
   });
 }

@@ -1,4 +1,4 @@
-import type { ISql, PendingQuery, Row, Sql, TransactionSql } from 'postgres';
+import type { Fragment, ISql, PendingQuery, Row, Sql, TransactionSql } from 'postgres';
 import { frameRateNames } from '../../../services/pipeline/preset.ts';
 import { maxCharactersToSplit } from '../../../services/pipeline/things.ts';
 import { transact } from '../../database/transact.ts';
@@ -6,6 +6,7 @@ import type { BudgetLeft, KeyInQueue, QueuedJob, QueueSnapshot, RunningJob } fro
 import type { FinishedJob } from '../queue/stage-times.ts';
 import type { WorkSettings } from '../video-work.ts';
 import { isActive, readPlaces } from './gateways.ts';
+import { lag } from './leases.ts';
 
 /** Limits on what is read, however many there are. */
 const maxKeys = 500;
@@ -27,10 +28,10 @@ export function readQueue(sql: Sql, usualPlaces: number): Promise<QueueSnapshot>
 
 /** {@link readQueue} within a transaction. */
 export async function readQueueWithin(sql: TransactionSql, usualPlaces: number): Promise<QueueSnapshot> {
+  const paidAt = sql`coalesce(virtual_start, 0) - coalesce(virtual_time, 0)`;
   const [[clock], places, keys, budgets, heads, running, finished] = await Promise.all([
-    sql<[{ at: Date; virtualTime: number; nextSequence: number }]>`
-      select now() as at, virtual_time as "virtualTime", (select coalesce(max(sequence), 0) + 1 from jobs) as "nextSequence"
-      from fair_clock`,
+    sql<[{ at: Date; nextSequence: number }]>`
+      select now() as at, (select coalesce(max(sequence), 0) + 1 from jobs) as "nextSequence"`,
     readPlaces(sql, usualPlaces),
     readKeys(sql),
     readBudgets(sql, queuedKeys(sql)),
@@ -38,17 +39,17 @@ export async function readQueueWithin(sql: TransactionSql, usualPlaces: number):
       with lines as (${queuedKeys(sql)})
       select job.* from lines cross join lateral (
         select id, key_id as "keyId", model, model_version as version, sequence, priority, work, stages,
-          case when started_at is not null then coalesce(virtual_start, 0) end as "paidAt",
+          case when started_at is not null then ${paidAt} end as "paidAt",
           exists (select from jobs as paused
             where pause_for = jobs.id and pause_for is not null and state = 'queued') as "goesFirst", ${workSettings(sql)} as settings
-        from jobs where state = 'queued' and key_id = lines.key_id
+        from jobs left join fair_clocks using (model, model_version) where state = 'queued' and key_id = lines.key_id
         order by sequence - 10 * priority, sequence
         limit (select greatest(2, ${maxQueued}::int / greatest(1, count(*))) from lines)) as job`,
     sql<RunningJob[]>`
       select id, key_id as "keyId", model, model_version as version, sequence, priority, stages, pauses,
-        pause_for as "pauseFor", coalesce(virtual_start, 0) as "paidAt", deadline, ${isActive(sql, sql`jobs.owner`)} as "hasPlace",
+        pause_for as "pauseFor", ${paidAt} as "paidAt", deadline, ${isActive(sql, sql`jobs.owner`)} as "hasPlace",
         extract(epoch from now() - coalesce(claimed_at, started_at))::float8 as seconds, ${workSettings(sql)} as settings
-      from jobs where state = 'running' limit ${maxRunning}`,
+      from jobs left join fair_clocks using (model, model_version) where state = 'running' limit ${maxRunning}`,
     readFinished(sql),
   ]);
   return {
@@ -77,12 +78,11 @@ function isKnown({ settings }: { settings: WorkSettings }): boolean {
 /** A key that may have no jobs. */
 export async function readKey(sql: TransactionSql, id: string): Promise<KeyInQueue> {
   const [[key], budgets] = await Promise.all([
-    sql<[Pick<KeyInQueue, 'share' | 'concurrentJobs' | 'virtualStart'>]>`
+    sql<[Pick<KeyInQueue, 'share' | 'concurrentJobs' | 'virtualStarts'>]>`
       select coalesce(share, 1) as share, coalesce(concurrent_jobs, 0) as "concurrentJobs",
-        coalesce(virtual_start, 0) as "virtualStart"
+        ${virtualStarts(sql, sql`${id}`)} as "virtualStarts"
       from (select) as nothing
-      left join api_keys on api_keys.id = ${id}
-      left join key_loads on key_loads.key_id = ${id}`,
+      left join api_keys on api_keys.id = ${id}`,
     readBudgets(sql, sql`${id}`),
   ]);
   return { id, queued: 0, lastRank: null, ...key, budgets };
@@ -97,7 +97,7 @@ function readBudgets(sql: TransactionSql, keys: PendingQuery<Row[]>) {
 
 function readKeys(sql: TransactionSql) {
   return sql<Omit<KeyInQueue, 'budgets'>[]>`
-    select loads.key_id as id, queued, virtual_start as "virtualStart", coalesce(share, 1) as share,
+    select loads.key_id as id, queued, ${virtualStarts(sql, sql`loads.key_id`)} as "virtualStarts", coalesce(share, 1) as share,
       coalesce(concurrent_jobs, 0) as "concurrentJobs", last.rank as "lastRank"
     from key_loads as loads
     left join api_keys on api_keys.id = loads.key_id
@@ -108,9 +108,21 @@ function readKeys(sql: TransactionSql) {
       or loads.key_id in (select key_id from key_loads where running > 0 limit ${maxKeys})`;
 }
 
-/** The keys with queued jobs that go next. */
+/** Of a key, see {@link KeyInQueue}. */
+function virtualStarts(sql: ISql, keyId: Fragment) {
+  return sql`(
+    select coalesce(jsonb_object_agg(model || '@' || model_version, ${lag(sql, sql`null`)}), '{}')
+    from fair_starts left join fair_clocks using (model, model_version) where key_id = ${keyId})`;
+}
+
+/** The keys with queued jobs that go next with any model. */
 function queuedKeys(sql: ISql) {
-  return sql`select key_id from key_loads where queued > 0 order by virtual_start limit ${maxKeys}`;
+  return sql`
+    select key_id from key_loads where queued > 0
+    order by coalesce((
+      select min(${lag(sql, sql`null`)}) from fair_starts left join fair_clocks using (model, model_version)
+      where fair_starts.key_id = key_loads.key_id), 0)
+    limit ${maxKeys}`;
 }
 
 function readFinished(sql: TransactionSql) {
