@@ -288,7 +288,9 @@ export function toNewVideo(settings: object): NewVideo {
     if ('value' in parsed) {
       return parsed.value;
     }
-    throw new FusionError(Status.FAILED_PRECONDITION, `This release cannot read the video's \`${fieldName(path)}\``);
+    throw new FusionError(Status.FAILED_PRECONDITION, `This release cannot read the video's \`${fieldName(path)}\``, {
+      reason: 'NEWER_SETTINGS',
+    });
   }) as NewVideo;
 }
 

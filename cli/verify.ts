@@ -12,9 +12,9 @@ import { plainText } from '../services/kit/plain-text.ts';
 import { reasonOf } from '../services/kit/reason-of.ts';
 import { makeTemporaryFolder } from '../services/kit/temporary-folder.ts';
 import { decimalNumber } from '../services/kit/values.ts';
-import { loraText, type MergedLora } from '../services/pipeline/loras.ts';
+import { loraText } from '../services/pipeline/loras.ts';
 import { modelsSettings } from '../services/pipeline/models-folder.ts';
-import { exitCode } from './exit.ts';
+import { exitCode, reportError } from './exit.ts';
 import { interruptSignal, reportInterruption } from './interrupt.ts';
 import { readImage } from './read-image.ts';
 import { readKeyframes } from './read-keyframes.ts';
@@ -75,19 +75,32 @@ async function verify(path: string, options: VerifyOptions): Promise<void> {
   const { readProvenance } = await import('../gateway/provenance/read-provenance.ts');
   const provenance = await readProvenance(path, trusted);
   const isRendered = options.preset !== undefined || options.models !== undefined;
+  const report = (comparison?: Comparison) =>
+    process.stdout.write(
+      options.json
+        ? `${JSON.stringify({ file: path, ...provenance, comparison: comparison ?? null })}\n`
+        : describe(path, provenance, comparison),
+    );
   let comparison: Comparison | undefined;
   try {
     if (isRendered && provenance.state === 'valid') {
       comparison = await renderAgain(path, provenance.generation!, options, minPsnr, interrupted);
     }
   } catch (error) {
-    reportInterruption(error, interrupted);
+    if (interrupted.aborted) {
+      reportInterruption(error, interrupted);
+      return;
+    }
+    // What was found holds even if the video cannot be made again.
+    report();
+    if (!(error instanceof FusionError && error.reason === 'NEWER_SETTINGS')) {
+      throw error;
+    }
+    reportError(error);
+    process.exitCode = exitCode.unreadable;
     return;
   }
-  const report = options.json
-    ? `${JSON.stringify({ file: path, ...provenance, comparison: comparison ?? null })}\n`
-    : describe(path, provenance, comparison);
-  process.stdout.write(report);
+  report(comparison);
   const exits = { ...exitCode, valid: comparison?.matches === false ? exitCode.different : exitCode.ok };
   process.exitCode = exits[provenance.state];
 }
@@ -181,18 +194,17 @@ function statedPreset({ model }: Generation, known: readonly string[]): string {
 async function requestOf({ settings, picture }: Generation, options: VerifyOptions): Promise<NewVideo> {
   const [{ toNewVideo }, { countGiven }] = await Promise.all([import('./jobs.ts'), import('./check-request.ts')]);
   const prompt = options.prompt ?? settings.prompt;
-  if (typeof prompt !== 'string') {
+  if (prompt === undefined) {
     throw missing(
       '--prompt',
       'The video does not contain its prompt: pass it with `--prompt`, and with `--negative-prompt` if it had one',
     );
   }
   const negativePrompt = options.negativePrompt ?? settings.negativePrompt ?? '';
-  if (Array.isArray(settings.loras)) {
-    const loras = loraText(settings.loras as MergedLora[]);
+  if (settings.loras) {
     throw missing(
       'video',
-      `The video was made with the LoRAs ${loras}: only videos of a preset alone can be made again`,
+      `The video was made with the LoRAs ${loraText(settings.loras)}: only videos of a preset alone can be made again`,
     );
   }
   // Single frames do not belong to the video file.
@@ -246,7 +258,7 @@ function describe(path: string, provenance: Provenance, comparison: Comparison |
     ['watermark', generation?.watermark],
     ['picture', generation?.picture],
     ...Object.entries(generation?.settings ?? {}).map(([name, value]) => [
-      name,
+      plainText(name),
       typeof value === 'object' ? JSON.stringify(value) : String(value),
     ]),
     ...(comparison

@@ -17,8 +17,16 @@ export const generationSchema = z.object({
   watermark: z.string().optional(),
   /** SHA-256 of the picture that the video begins with, or of its given keyframes, as they were scaled; absent without. */
   picture: z.string().optional(),
-  /** As `JobSettings`; without the prompts unless the operator publishes them. */
-  settings: z.record(z.string(), z.unknown()),
+  /** As `JobSettings`; without the prompts unless the operator publishes them. The video's options are checked when used. */
+  settings: z.looseObject({
+    prompt: z.string().optional(),
+    negativePrompt: z.string().optional(),
+    givenKeyframes: z.int().optional(),
+    loras: z
+      .array(z.object({ name: z.string(), scale: z.number() }))
+      .readonly()
+      .optional(),
+  }),
 });
 
 export type Generation = z.infer<typeof generationSchema>;
@@ -62,7 +70,7 @@ export function manifestOf(title: string, facts: GenerationFacts): object {
 }
 
 function generationOf({ publishesPrompt, settings, ...facts }: GenerationFacts): Generation {
-  const { prompt, negativePrompt, ...rest } = jsonValues(videoOptions, settings) as Record<string, unknown>;
+  const { prompt, negativePrompt, ...rest } = jsonValues(videoOptions, settings) as Generation['settings'];
   const { givenKeyframes, loras } = settings;
   const given = { ...rest, ...(givenKeyframes !== undefined && { givenKeyframes }), ...(loras && { loras }) };
   return { version: 1, ...facts, settings: { ...(publishesPrompt && { prompt, negativePrompt }), ...given } };

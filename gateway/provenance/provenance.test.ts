@@ -169,7 +169,10 @@ describe('a signed video', () => {
     state('setting.mp4', { ...generation, settings: { ...generation!.settings, seed: 'x' } });
     state('between.mp4', { ...generation, picture: 'p', settings: { ...generation!.settings, givenKeyframes: 3 } });
     state('inked.mp4', { ...generation, settings: { ...generation!.settings, loras: [{ name: 'ink', scale: 0.5 }] } });
-    expect(await readProvenance(join(folder, 'newer.mp4'))).toMatchObject({ state: 'unreadable', generation: null });
+    state('no-lora.mp4', { ...generation, settings: { ...generation!.settings, loras: [null] } });
+    for (const name of ['newer.mp4', 'no-lora.mp4']) {
+      expect(await readProvenance(join(folder, name))).toMatchObject({ state: 'unreadable', generation: null });
+    }
   });
 
   test('is verified by the program, whose exit code says what it found', async () => {
@@ -211,11 +214,14 @@ describe('a signed video', () => {
     ] as const) {
       expect(await callCli(['verify', ...args])).toMatchObject({
         code: 2,
+        // The report comes first.
+        stdout: args[1] === '--preset' || args[1] === '--models' ? expect.stringContaining('signed by') : '',
         stderr: expect.stringContaining(message),
       });
     }
     expect(await callCli(['verify', join(folder, 'setting.mp4'), '--preset', 'nano', '--prompt', 'a'])).toMatchObject({
-      code: 1,
+      code: 8,
+      stdout: expect.stringMatching(/: valid .*[\s\S]*signed by +video signer, Example Studio\n/),
       stderr: expect.stringContaining("This release cannot read the video's `seed`"),
     });
   });
