@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { Status } from 'nice-grpc-common';
 import { FusionError, invalidField, inWords } from '../../services/kit/errors.ts';
 import { keyframeEncoder } from '../../services/pipeline/keyframe-encoder.ts';
@@ -12,7 +13,7 @@ import type { Deadlines } from './deadlines.ts';
 import type { Housekeeping } from './housekeeping.ts';
 import type { Job, NewJob, StoredWebhook, Webhook } from './job.ts';
 import { outcomeUnknown } from './job-errors.ts';
-import { moderatedPrompt, requireAllowed } from './moderate-prompt.ts';
+import { moderatedPrompt, PromptChecks } from './moderate-prompt.ts';
 import { type PlannedJob, planWork } from './planned-work.ts';
 import type { QueuePlaces } from './queue/queue-places.ts';
 import { type PreparedPicture, RequestPictures } from './request-pictures.ts';
@@ -54,11 +55,11 @@ export class JobCreation {
 
   /**
    * Accepts jobs, all or none, which are stored when this resolves. Returns the existing job for a known client id and
-   * fingerprint. Throws ALREADY_EXISTS (same client id, different fingerprint), RESOURCE_EXHAUSTED (the queue is full, or
-   * a budget is used), PERMISSION_DENIED (beyond the limits of the caller's key), INVALID_ARGUMENT (moderation refused a
-   * prompt, a picture cannot be used, or a deadline is past), NOT_FOUND (the video of a picture), FAILED_PRECONDITION (a
-   * deadline cannot be met) or UNAVAILABLE (the database or the moderation service is unavailable). After UNAVAILABLE no
-   * job exists, unless the reason is OUTCOME_UNKNOWN.
+   * fingerprint. Throws ALREADY_EXISTS (same client id, different fingerprint), RESOURCE_EXHAUSTED (the queue is full, a
+   * budget is used, or too many others wait for moderation), PERMISSION_DENIED (beyond the limits of the caller's key),
+   * INVALID_ARGUMENT (moderation refused a prompt, a picture cannot be used, or a deadline is past), NOT_FOUND (the video
+   * of a picture), FAILED_PRECONDITION (a deadline cannot be met) or UNAVAILABLE (the database or the moderation service
+   * is unavailable). After UNAVAILABLE no job exists, unless the reason is OUTCOME_UNKNOWN.
    *
    * @param named names the place of a job in the error about it
    */
@@ -86,8 +87,16 @@ export class JobCreation {
     }));
     const judge = await this.#options.deadlines.judgeOf(planned, caller.keyId);
     const pictures = new RequestPictures(this.#options, caller);
-    // Last, because prompts leave the process. All at once: a slow service must not take its time for each.
-    const checked = await forEach(planned, (job) => this.#check(job, pictures, caller));
+    const ended = new AbortController();
+    // A call of each job listens to it.
+    setMaxListeners(0, ended.signal);
+    const { moderation } = this.#options;
+    const prompts = moderation?.checksPrompts ? new PromptChecks(moderation, ended.signal) : undefined;
+    // Last, because prompts leave the process. All at once: a slow service must not take its time for each. After the
+    // first that fails, the others are no longer needed.
+    const checked = await forEach(planned, (job) => this.#check(job, { pictures, prompts }, caller)).finally(() =>
+      ended.abort(),
+    );
     const stored = await this.#storePictures(checked, pictures);
     const created = await this.#create(stored, caller, { judge, named }, pictures);
     for (const { row } of created.filter(({ replayed }) => !replayed)) {
@@ -102,7 +111,7 @@ export class JobCreation {
   }
 
   /** Makes a new job's picture and asks the moderation service, if there is one; nothing of that for a known job. */
-  async #check(job: PlannedJob, pictures: RequestPictures, caller: Caller): Promise<CheckedJob> {
+  async #check(job: PlannedJob, { pictures, prompts }: RequestChecks, caller: Caller): Promise<CheckedJob> {
     const { sql, moderation, maxQueuedJobs } = this.#options;
     if (job.refusal || (!job.picture && !moderation)) {
       return { ...job, picture: undefined };
@@ -115,7 +124,8 @@ export class JobCreation {
       await this.#requireEncoder(job);
     }
     const picture = await pictures.prepare(job);
-    const warnings = await this.#moderate(job, picture, caller);
+    const asked = moderatedPrompt({ ...job, keyId: caller.keyId }, modelId(job));
+    const warnings = [...((await prompts?.requireAllowed(asked, picture)) ?? []), ...this.#previewWarnings(job)];
     return { ...job, picture, warnings: [...job.warnings, ...(picture?.warnings ?? []), ...warnings] };
   }
 
@@ -137,20 +147,9 @@ export class JobCreation {
     }
   }
 
-  /** Returns warnings about the job. */
-  async #moderate(job: NewJob, picture: PreparedPicture | undefined, caller: Caller): Promise<string[]> {
-    const { moderation } = this.#options;
-    if (!moderation) {
-      return [];
-    }
-    const png = moderation.checksPrompts ? await picture?.load() : undefined;
-    const question = { ...moderatedPrompt({ ...job, keyId: caller.keyId }, modelId(job)), picture: png };
-    return [
-      ...(moderation.checksPrompts ? await requireAllowed(question, moderation) : []),
-      ...(moderation.checksFrames && job.previews
-        ? ['No previews: this gateway shows videos only after they have passed moderation']
-        : []),
-    ];
+  #previewWarnings({ previews }: NewJob): string[] {
+    const isLate = previews && this.#options.moderation?.checksFrames;
+    return isLate ? ['No previews: this gateway shows videos only after they have passed moderation'] : [];
   }
 
   async #storePictures(jobs: readonly CheckedJob[], pictures: RequestPictures) {
@@ -191,6 +190,13 @@ export class JobCreation {
       await housekeeping.removePictures(unused);
     }
   }
+}
+
+/** What the jobs of one request share while they are checked. */
+interface RequestChecks {
+  pictures: RequestPictures;
+  /** Absent if prompts are not moderated. */
+  prompts: PromptChecks | undefined;
 }
 
 /** A job whose picture is made and whose prompt may be used. */

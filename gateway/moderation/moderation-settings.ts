@@ -31,12 +31,12 @@ export const moderationSettings = {
   },
   moderationTimeoutSeconds: {
     name: 'FUSIONFRAMES_MODERATION_TIMEOUT_SECONDS',
-    description: 'How long the moderation service may take to answer, including the wait for a free call, seconds',
+    description: 'How long the moderation service may take to answer a call, seconds',
     schema: decimal(10, 0.1, 45),
   },
   moderationCalls: {
     name: 'FUSIONFRAMES_MODERATION_CALLS',
-    description: 'Concurrent calls of one gateway to the moderation service; others wait',
+    description: 'Concurrent calls of one gateway to the moderation service; others wait, see moderation.md',
     schema: integer(16, 1, 1024),
   },
   moderationOnFailure: {

@@ -9,6 +9,7 @@ import { JobState, Stage } from '../../proto/gen/fusionframes/v1/video.ts';
 import { FusionError } from '../../services/kit/errors.ts';
 import { createLogger } from '../../services/kit/log.ts';
 import { readSettings } from '../../services/kit/settings.ts';
+import { eventually } from '../../test/support/cli.ts';
 import { FrameCheck, type FrameCheckOptions } from '../jobs/work/frame-check.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { stopTestServer, withData } from '../testing/data.ts';
@@ -117,7 +118,7 @@ describe('a gateway with moderation', () => {
           field: 'prompt',
         });
 
-        // All prompts of a batch at once, however slow the service, and none without room in the queue.
+        // All prompts of a batch at once, equal ones once, however slow the service.
         asked.length = 0;
         answer = (question, response) => {
           if (asked.length === 3) {
@@ -125,7 +126,7 @@ describe('a gateway with moderation', () => {
           }
           setTimeout(() => byPrompt(question, response), asked.length < 3 ? 500 : 0);
         };
-        const videos = ['a circle', 'a bad prompt', 'a square'].map((prompt) => ({ ...body, prompt }));
+        const videos = ['a circle', 'a bad prompt', 'a square', 'a circle'].map((prompt) => ({ ...body, prompt }));
         const batch = await http.send('/v1/videos/batch', { method: 'POST', body: { videos } });
         expect(batch).toMatchObject({ status: 400, json: { error: { param: 'videos.1.prompt' } } });
         expect(asked).toHaveLength(3);
@@ -267,20 +268,31 @@ describe('a moderation service that', () => {
     expect(asked[0]!.question).toMatchObject({ check: 'prompt', picture: { media_type: 'image/png', data: 'UE5H' } });
   });
 
-  test('hangs is given up, and so are the calls that wait for it', async () => {
-    answer = () => {};
-    const slow = new Moderation(
-      options({ FUSIONFRAMES_MODERATION_TIMEOUT_SECONDS: '0.2', FUSIONFRAMES_MODERATION_CALLS: '1' }),
-      createLogger('test', 'silent'),
-    );
-    const calls = await Promise.allSettled([slow.askAboutPrompt(prompt), slow.askAboutPrompt(prompt)]);
-    expect(calls.map((call) => String((call as PromiseRejectedResult).reason.message))).toEqual([
-      'The moderation service gave no answer within 0.2 s',
-      'The moderation service gave no answer within 0.2 s',
-    ]);
-    expect(asked).toHaveLength(1);
-    answer = (_, response) => response.end('{"verdict": "allow"}');
-    expect(await slow.askAboutPrompt(prompt)).toEqual({ verdict: 'allow' });
+  test('hangs is given up, and each call has its own time, from when it is made', async () => {
+    answer = () => {
+      answer = (_, response) => response.end('{"verdict": "allow"}');
+    };
+    const environment = { FUSIONFRAMES_MODERATION_TIMEOUT_SECONDS: '1', FUSIONFRAMES_MODERATION_CALLS: '1' };
+    const slow = new Moderation(options(environment), createLogger('test', 'silent'));
+    const [first, second] = await Promise.allSettled([slow.askAboutPrompt(prompt), slow.askAboutPrompt(prompt)]);
+    expect(first).toMatchObject({ reason: { message: 'The moderation service gave no answer within 1 s' } });
+    expect(second).toMatchObject({ value: { verdict: 'allow' } });
+    expect(asked).toHaveLength(2);
+  });
+
+  test('fails open is not skipped because others wait for it', async () => {
+    const held: ServerResponse[] = [];
+    answer = (_, response) => void held.push(response);
+    const environment = { FUSIONFRAMES_MODERATION_ON_FAILURE: 'allow', FUSIONFRAMES_MODERATION_CALLS: '1' };
+    const full = new Moderation(options(environment), createLogger('test', 'silent'), 0.1);
+    const first = full.askAboutPrompt(prompt);
+    await expect(full.askAboutPrompt(prompt)).rejects.toMatchObject({
+      code: Status.RESOURCE_EXHAUSTED,
+      reason: 'TOO_MANY_CALLS',
+    });
+    await eventually(() => held.length === 1);
+    held[0]!.end('{"verdict": "allow"}');
+    expect(await first).toEqual({ verdict: 'allow' });
   });
 
   test('gives a long reason has it cut; a missing one is reported', async () => {

@@ -34,15 +34,23 @@ export interface ModeratedVideo extends ModeratedPrompt {
 
 type Check = 'prompt' | 'frames';
 
+/**
+ * A call's wait and answer together must stay below this, in seconds: clients and idle connections wait for 60.
+ */
+const maxSeconds = 55;
+
 /** Asks an operator's service about prompts and finished frames. */
 export class Moderation {
   readonly #options: ModerationOptions;
   readonly #log: Logger;
   readonly #places: Places;
+  readonly #waitSeconds: number;
 
-  constructor(options: ModerationOptions, log: Logger) {
+  /** @param waitSeconds how long a call waits for its turn, at most; the time limit of the service begins after that */
+  constructor(options: ModerationOptions, log: Logger, waitSeconds = maxSeconds - options.moderationTimeoutSeconds) {
     this.#options = options;
     this.#log = log;
+    this.#waitSeconds = waitSeconds;
     this.#places = new Places(options.moderationCalls);
   }
 
@@ -59,13 +67,13 @@ export class Moderation {
     return { count: this.#options.moderationFrames, format: this.#options.moderationFrameFormat };
   }
 
-  /** Throws UNAVAILABLE if the service failed and failures refuse. */
-  askAboutPrompt({ picture, ...prompt }: ModeratedPrompt): Promise<Verdict> {
+  /** Throws UNAVAILABLE if the service failed and failures refuse, and RESOURCE_EXHAUSTED if too many others wait. */
+  askAboutPrompt({ picture, ...prompt }: ModeratedPrompt, signal?: AbortSignal): Promise<Verdict> {
     const given = picture && { media_type: 'image/png', data: Buffer.from(picture).toString('base64') };
-    return this.#ask('prompt', { ...describePrompt(prompt), ...(given && { picture: given }) });
+    return this.#ask('prompt', { ...describePrompt(prompt), ...(given && { picture: given }) }, signal);
   }
 
-  /** Throws UNAVAILABLE if the service failed and failures refuse. */
+  /** Throws as {@link askAboutPrompt} does. */
   askAboutVideo({ video, frameCount, frames, ...prompt }: ModeratedVideo, signal: AbortSignal): Promise<Verdict> {
     const pictures = frames.map(({ index, mediaType, data }) => ({
       index,
@@ -76,24 +84,50 @@ export class Moderation {
   }
 
   #ask(check: Check, question: object, signal?: AbortSignal): Promise<Verdict> {
-    const { moderationUrl: url, moderationToken: token, moderationTimeoutSeconds: seconds } = this.#options;
     return inSpan('fusionframes.moderation', { 'fusionframes.moderation.check': check }, async () => {
-      const started = performance.now();
-      const limit = timeLimit(seconds * 1000, signal);
-      try {
-        const leave = await this.#places.enter(limit.signal);
-        const asked = { url, token, question: { version: 1, check, ...question }, signal: limit.signal };
-        const answer = await askModerator(asked).finally(leave);
-        note(check, answer.verdict, started);
-        return answer;
-      } catch (error) {
-        signal?.throwIfAborted();
-        note(check, 'failed', started);
-        return this.#afterFailure(check, limit.isOver ? `gave no answer within ${seconds} s` : messageOf(error));
-      } finally {
-        limit.end();
-      }
+      const leave = await this.#enter(signal);
+      return this.#call(check, question, signal).finally(leave);
     });
+  }
+
+  /** Waits for a free call. A lack of those is not a failure of the service: it never lets anything pass unchecked. */
+  async #enter(signal: AbortSignal | undefined): Promise<() => void> {
+    const limit = timeLimit(this.#waitSeconds * 1000, signal);
+    try {
+      return await this.#places.enter(limit.signal);
+    } catch (error) {
+      throw limit.isOver
+        ? new FusionError(
+            Status.RESOURCE_EXHAUSTED,
+            'Too many prompts and videos wait for moderation; try again later',
+            {
+              reason: 'TOO_MANY_CALLS',
+              retryAfterSeconds: 5,
+              cause: error,
+            },
+          )
+        : error;
+    } finally {
+      limit.end();
+    }
+  }
+
+  async #call(check: Check, question: object, signal: AbortSignal | undefined): Promise<Verdict> {
+    const { moderationUrl: url, moderationToken: token, moderationTimeoutSeconds: seconds } = this.#options;
+    const started = performance.now();
+    const limit = timeLimit(seconds * 1000, signal);
+    try {
+      const asked = { url, token, question: { version: 1, check, ...question }, signal: limit.signal };
+      const answer = await askModerator(asked);
+      note(check, answer.verdict, started);
+      return answer;
+    } catch (error) {
+      signal?.throwIfAborted();
+      note(check, 'failed', started);
+      return this.#afterFailure(check, limit.isOver ? `gave no answer within ${seconds} s` : messageOf(error));
+    } finally {
+      limit.end();
+    }
   }
 
   #afterFailure(check: Check, problem: string): Verdict {

@@ -145,7 +145,7 @@ export const metrics = {
   'fusionframes.moderation.duration': {
     kind: 'histogram',
     unit: 's',
-    description: 'Duration of calls to the moderation service, including the wait for a free call',
+    description: 'Duration of calls to the moderation service, without the wait for a free one',
     attributes: ['fusionframes.moderation.check', 'fusionframes.moderation.verdict'],
     buckets: waitSeconds,
   },
