@@ -55,7 +55,7 @@ test('jobs are listed, shown, watched and repeated with the same settings', asyn
     }
     expect(await callCli(['usage', '--from', 'monday'])).toMatchObject({
       code: 2,
-      stderr: expect.stringContaining('`--from` must be a time after 1969, such as 2026-11-29'),
+      stderr: expect.stringContaining('`--from` must be a time from 1970 to 2286, such as 2026-11-29'),
     });
 
     const again = await jobs('retry', first.id);

@@ -82,7 +82,7 @@ export const newVideoFields = z.strictObject({
     .strictObject({
       url: z.string().describe('an http or https URL that the gateway calls'),
       secret: z.string().describe('signs the calls (Standard Webhooks)'),
-      events: z.array(z.enum(webhookEvents)).optional().describe('when to call (default: completed and failed)'),
+      events: z.array(z.enum(webhookEvents)).min(1).optional().describe('when to call (default: completed and failed)'),
     })
     .optional()
     .describe('a URL to call when the video has ended'),

@@ -1,11 +1,10 @@
 import type { Webhook as WebhookMessage } from '../../proto/gen/fusionframes/v1/video.ts';
 import { invalidField, inWords, unknownField } from '../../services/kit/errors.ts';
+import { maxTimeSeconds } from '../../services/kit/values.ts';
 import { type Webhook, type WebhookEvent, webhookEvents } from '../jobs/job.ts';
 import { requireRemote } from '../webhooks/guarded-lookup.ts';
 
 export const maxClientIdLength = 128;
-/** Latest time: ten digits of seconds since 1970. */
-export const maxTimeSeconds = 9_999_999_999;
 /** The limits of the `openai` client's metadata. */
 const maxLabels = 16;
 const maxLabelName = 64;
@@ -35,7 +34,7 @@ export function checkText(field: string, text: string): string {
   return text;
 }
 
-/** Throws INVALID_ARGUMENT unless a time is from 1970 to 2286, which the database and every client can represent. */
+/** Throws INVALID_ARGUMENT unless a time is from 1970 to 2286, see {@link maxTimeSeconds}. */
 export function checkTime(field: string, time: Date | undefined): Date | undefined {
   const seconds = time ? time.getTime() / 1000 : 0;
   if (!(seconds >= 0 && seconds <= maxTimeSeconds)) {

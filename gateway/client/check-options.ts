@@ -1,4 +1,4 @@
-import { choices, invalidField } from '../../services/kit/errors.ts';
+import { choices, invalidField, inWords } from '../../services/kit/errors.ts';
 
 /** The number that stands for a name in the contract. Throws INVALID_ARGUMENT for an unknown name. */
 export function wireOf<N extends string, W extends number>(field: string, name: N, numbers: Readonly<Record<N, W>>): W {
@@ -6,6 +6,13 @@ export function wireOf<N extends string, W extends number>(field: string, name: 
     throw invalidField(field, name, choices(Object.keys(numbers)));
   }
   return numbers[name];
+}
+
+/** Throws INVALID_ARGUMENT for an empty list, which the contract reads as the default. */
+export function requireEvents(events: readonly string[] | undefined): void {
+  if (events?.length === 0) {
+    throw invalidField('webhook.events', inWords('an empty list'), 'absent or at least one event');
+  }
 }
 
 /** Throws INVALID_ARGUMENT for the first of these times that is not one. */

@@ -179,6 +179,10 @@ describe.each(protocols)('over %s', (_, connect) => {
           await expect(other).rejects.toMatchObject({ code: Status.ALREADY_EXISTS, reason: 'CLIENT_ID_IN_USE' });
         }
         await expect(client.remix(first!.id, { prompt: ' ' })).rejects.toMatchObject({ field: 'prompt' });
+        const webhook = { url: 'http://192.0.2.1/', secret: 's', events: [] };
+        await expect(async () => client.create({ ...small, webhook })).rejects.toMatchObject({
+          field: 'webhook.events',
+        });
         // A name that objects cannot hold as others is refused, not lost: such a list would be one of everything.
         const metadata = JSON.parse('{"__proto__": "x"}');
         for (const lost of [client.create({ ...small, metadata }), collect(client.list({ metadata }))]) {

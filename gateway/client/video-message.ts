@@ -22,7 +22,7 @@ import {
 } from '../../services/pipeline/options.ts';
 import { stageOfWire } from '../../services/pipeline/stages.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
-import { requireTimes, wireOf } from './check-options.ts';
+import { requireEvents, requireTimes, wireOf } from './check-options.ts';
 import type { Model, NamedFile, Settings, Usage, UsageGroup, Video, VideoState } from './video.ts';
 import type { FinishVideo, NewVideo } from './video-client.ts';
 
@@ -62,6 +62,7 @@ export function toLabels(metadata: NewVideo['metadata']): Map<string, string> {
 }
 
 export function toWebhookMessage(webhook: NewVideo['webhook']): Webhook | undefined {
+  requireEvents(webhook?.events);
   return webhook && { ...webhook, events: [...(webhook.events ?? [])] };
 }
 

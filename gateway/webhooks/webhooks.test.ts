@@ -108,11 +108,12 @@ describe('a webhook', () => {
             ['video.running', id, 'in_progress'],
           ].sort(),
         );
-        const refused = await http.send('/v1/videos', {
-          method: 'POST',
-          body: { prompt: 'x', webhook: { url, secret, events: ['done'] } },
-        });
-        expect(refused).toMatchObject({ status: 400, json: { error: { param: 'webhook.events' } } });
+        for (const events of [['done'], []]) {
+          const body = { prompt: 'x', webhook: { url, secret, events } };
+          const refused = await http.send('/v1/videos', { method: 'POST', body });
+          const message = expect.stringContaining('one or more of queued, running, completed, failed');
+          expect(refused).toMatchObject({ status: 400, json: { error: { param: 'webhook.events', message } } });
+        }
       }, on),
     ));
 

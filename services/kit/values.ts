@@ -17,8 +17,8 @@ export interface Kind<T> {
 /** The JSON representation of a value. */
 export type JsonOf<T> = T extends bigint ? string : T;
 
-/** The year 5138, eleven digits. */
-const maxSeconds = 99_999_999_999;
+/** Latest time: ten digits of seconds since 1970, in the year 2286. The database and every client can represent it. */
+export const maxTimeSeconds = 9_999_999_999;
 
 export const maxSeed = 2n ** 64n - 1n;
 
@@ -59,18 +59,19 @@ export function choice<const T extends readonly [string, ...string[]]>(values: T
 
 /** A time: a day (midnight UTC), an ISO 8601 time with its zone, or whole seconds since 1970. */
 export function time(): Pick<Kind<Date>, 'mustBe' | 'given'> {
-  const mustBe = 'a time after 1969, such as 2026-11-29, 2026-11-29T08:30:00Z or 1795939200 (seconds since 1970)';
+  const mustBe =
+    'a time from 1970 to 2286, such as 2026-11-29, 2026-11-29T08:30:00Z or 1795939200 (seconds since 1970)';
   const day = z.iso.date(mustBe);
   const instant = z.iso.datetime({ offset: true, error: mustBe });
   const seconds = z.union(
-    [z.int(mustBe).min(0, mustBe).max(maxSeconds, mustBe), z.string().regex(/^\d{1,11}$/, mustBe)],
+    [z.int(mustBe).min(0, mustBe).max(maxTimeSeconds, mustBe), z.string().regex(/^\d{1,10}$/, mustBe)],
     mustBe,
   );
   const given = z.union(
     [
       z
         .union([day, instant], mustBe)
-        .refine((text) => new Date(text).getTime() >= 0, mustBe)
+        .refine((text) => Date.parse(text) >= 0 && Date.parse(text) <= maxTimeSeconds * 1000, mustBe)
         .transform((text) => new Date(text)),
       seconds.transform((count) => new Date(Number(count) * 1000)),
     ],

@@ -2,14 +2,13 @@ import { z } from 'zod';
 import { CreateVideoRequest, type VideoSettings, type Webhook } from '../../../proto/gen/fusionframes/v1/video.ts';
 import { FusionError, invalidField, renameField } from '../../../services/kit/errors.ts';
 import { fieldName } from '../../../services/kit/field-name.ts';
-import { decimalNumber, seedsFrom, text, truth, wholeNumber } from '../../../services/kit/values.ts';
+import { decimalNumber, maxTimeSeconds, seedsFrom, text, truth, wholeNumber } from '../../../services/kit/values.ts';
 import { listOptions, mapOptions, toMessage } from '../../../services/pipeline/options.ts';
 import type { Preset } from '../../../services/pipeline/preset.ts';
 import { maxPriority } from '../../../services/pipeline/priority.ts';
 import { webhookEvents } from '../../jobs/job.ts';
 import type { VersionKey } from '../../models/models.ts';
 import { clientIdsOf, maxBatch } from '../batch.ts';
-import { maxTimeSeconds } from '../job-options.ts';
 import { chooseFrameRate, type FrameRateFields } from './choose-frame-rate.ts';
 import { inputReferenceField } from './input-reference.ts';
 import { keyframesField } from './keyframes-field.ts';
@@ -20,15 +19,18 @@ const count = wholeNumber(1, maxBatch).given;
 
 const size = 'width x height in pixels, such as 512x512';
 
-const eventsMustBe = `a list of ${webhookEvents.join(', ')}`;
+const eventsMustBe = `a list of one or more of ${webhookEvents.join(', ')}`;
 
 /** Forms have a text. */
 const events = z
   .union(
-    [z.array(z.string(eventsMustBe), eventsMustBe), z.string().transform((list) => list.split(/\s*,\s*/))],
+    [
+      z.array(z.string(eventsMustBe), eventsMustBe).min(1, eventsMustBe),
+      z.string().transform((list) => list.split(/\s*,\s*/)),
+    ],
     eventsMustBe,
   )
-  .describe('When to call: any of queued, running, completed, failed. Default: completed and failed.');
+  .describe('When to call: one or more of queued, running, completed, failed. Default: completed and failed.');
 
 export const metadataField = z.record(z.string(), text().given, 'an object of strings');
 

@@ -152,11 +152,12 @@ test('a batch is accepted as a whole, once, or not at all', () =>
       expect((await list('status=done')).error.param).toBe('status');
       expect((await list('created_after=soon')).error.param).toBe('created_after');
       expect((await list('created_after=9999-12-31T23:59:59-23:59')).error.param).toBe('created_after');
+      expect((await list('created_after=10000000000')).error.message).toMatch('a time from 1970 to 2286');
       expect((await list('model=%00')).error.param).toBe('model');
       expect((await list('model=nano%401%402')).error.param).toBe('model');
       expect((await list('metadata=1')).error.param).toBe('metadata');
       expect((await list('created_after=0000-01-01')).error.message).toBe(
-        '`created_after` must be a time after 1969, such as 2026-11-29, 2026-11-29T08:30:00Z or 1795939200 (seconds since 1970) (got "0000-01-01")',
+        '`created_after` must be a time from 1970 to 2286, such as 2026-11-29, 2026-11-29T08:30:00Z or 1795939200 (seconds since 1970) (got "0000-01-01")',
       );
       for (const [name, param = name] of [
         ['metadata[a][b]'],
@@ -222,9 +223,9 @@ test('usage is read as JSON and CSV, page by page, by authorized keys', () =>
 
     for (const [query, param, message] of [
       ['?group_by=user', 'group_by', 'one of key, preset, day'],
-      ['?from=yesterday', 'from', 'a time after 1969, such as 2026-11-29'],
-      ['?from=2026-02-30', 'from', 'a time after 1969, such as'],
-      ['?from=2026-03-01T08:00', 'from', 'a time after 1969, such as'],
+      ['?from=yesterday', 'from', 'a time from 1970 to 2286, such as 2026-11-29'],
+      ['?from=2026-02-30', 'from', 'a time from 1970 to 2286, such as'],
+      ['?from=2026-03-01T08:00', 'from', 'a time from 1970 to 2286, such as'],
       ['?from=2026-03-01&to=2026-02-01', 'to', 'a time from `from`'],
       ['?from=2020-01-01&to=2022-01-01', 'to', '366 days later'],
       ['?limit=1001', 'limit', 'from 1 to 1000'],
