@@ -15,7 +15,7 @@ export function pullCommand(): Command {
     .option('--from <source>', 'hub, or a folder with the files', 'hub')
     .option(
       '--revision <name>',
-      "branch, tag or commit of the preset's own repository, or owner/repository=name; repeatable",
+      "branch, tag or commit of the preset's own repository, or owner/repository=name; repeatable (default: the commits that an earlier pull recorded, or the newest)",
       (name: string, earlier: string[] = []) => [...earlier, name],
     )
     .option('--link', 'from a folder: hard-link files instead of copying them; rewriting them changes what is served')

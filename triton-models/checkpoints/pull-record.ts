@@ -37,6 +37,13 @@ export class PullRecord {
     return this.#files.get(name)?.repository !== undefined;
   }
 
+  /** The commit that every file of a hub's repository is recorded at; undefined if there are none, or several commits. */
+  commitOf(repository: string): string | undefined {
+    const files = [...this.#files.values()].filter((file) => file.repository === repository);
+    const commits = new Set(files.map(({ commit }) => commit));
+    return commits.size === 1 ? files[0]!.commit : undefined;
+  }
+
   /** Whether a file is this revision and unchanged since it was fetched. */
   async isCurrent(name: string, file: HubFile): Promise<boolean> {
     return (await this.untouched(name))?.hash === file.hash.value;
@@ -47,6 +54,14 @@ export class PullRecord {
     const pulled = this.#files.get(name);
     const found = pulled && (await stat(join(this.#folder, name)).catch(() => undefined));
     return pulled?.size === found?.size && pulled?.mtimeMs === found?.mtimeMs ? pulled : undefined;
+  }
+
+  /** Records that a current file has the same content at this location, unless it was recorded there. */
+  async confirm(name: string, location: HubLocation): Promise<void> {
+    const { hash, commit } = this.#files.get(name)!;
+    if (commit !== location.commit) {
+      await this.add(name, location, hash);
+    }
   }
 
   /** @param location where the file is on the hub; undefined if it was copied from a folder */

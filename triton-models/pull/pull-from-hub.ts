@@ -24,16 +24,18 @@ interface PlannedFile extends WantedFile, HubLocation {
   file: HubFile;
 }
 
-/** A branch, tag or abbreviated commit, and the commit that it was when it was pulled. */
+/** A branch, tag or abbreviated commit, and the commit that was pulled. */
 export interface ResolvedRevision {
   repository: string;
   revision: string;
   commit: string;
+  /** The commit that the revision is now: another one if the files stay at an earlier one. */
+  newest: string;
 }
 
 /**
- * Fetches a preset's files from the hub into a folder; correct files that are already there are left alone. Returns the
- * revisions that may be other commits next time.
+ * Fetches a preset's files from the hub into a folder; correct files that are already there are left alone. Unless a
+ * revision is given, a repository stays at the commit that an earlier pull recorded. Returns the revisions that are not commits.
  */
 export async function pullFromHub(
   client: HubClient,
@@ -42,14 +44,20 @@ export async function pullFromHub(
   options: HubPullOptions,
 ): Promise<ResolvedRevision[]> {
   await mkdir(folder, { recursive: true });
-  const pull = new HubPull(client, folder, await PullRecord.read(folder), options);
+  const record = await PullRecord.read(folder);
+  const pull = new HubPull(client, folder, record, options);
   const planned: PlannedFile[] = [];
   const resolved: ResolvedRevision[] = [];
   for (const repository of sources.repositories) {
-    const revision = options.revisions[repository.name] ?? repository.revision;
-    const { location, listed } = await locate(client, repository, revision);
-    if (location.commit !== revision) {
-      resolved.push({ repository: repository.name, revision, commit: location.commit });
+    const { name, address } = repository;
+    const revision = options.revisions[name] ?? repository.revision;
+    const isPinned = name in options.revisions || address !== undefined || /^[0-9a-f]{40}$/.test(revision);
+    const kept = isPinned ? undefined : record.commitOf(name);
+    const { location, listed } = await locate(client, repository, kept ?? revision);
+    const { commit } = location;
+    if (commit !== revision) {
+      const newest = kept === undefined ? commit : await client.commitOf(name, revision);
+      resolved.push({ repository: name, revision, commit, newest });
     }
     const plan = ({ path, name }: WantedFile): PlannedFile => {
       return { path, name, ...location, file: listed.get(path)! };
@@ -97,6 +105,7 @@ class HubPull {
     const { progress, firstWaitMilliseconds, signal } = this.#options;
     const target = join(this.#folder, name);
     if (await this.#record.isCurrent(name, file)) {
+      await this.#record.confirm(name, location);
       progress.unchanged(name, file.size);
       return;
     }

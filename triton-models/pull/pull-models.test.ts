@@ -122,17 +122,31 @@ test('a proxy gets every request except those for excluded hosts', async () => {
   }
 });
 
-test('a second pull fetches nothing, and a file that changed on the hub is fetched again', async () => {
+test('a second pull stays at the commits of the first; newer ones are named, and fetched on request', async () => {
   await pull();
+  hub.commit();
+  hub.repositories.get(encoder)!.set('tokenizer.json', Buffer.from('{"new": true}'));
   hub.requests.length = 0;
-  await pull();
+  const { notes } = await pull();
   expect(hub.requests).toEqual([]);
   expect(progress.every((line) => line.endsWith(' unchanged'))).toBe(true);
+  const stayed = (name: string) =>
+    new RegExp(`^${name}: stayed at commit \\w{40}, .*; main is now \\w{40}, which \`--revision ${name}=main\` gets$`);
+  expect(notes).toEqual([own, encoder].map((name) => expect.stringMatching(stayed(name))));
 
-  hub.repositories.get(encoder)!.set('tokenizer.json', Buffer.from('{"new": true}'));
+  await rm(at('output', 'tokenizer.json'));
   await pull();
+  expect(
+    (await readFile(at('output', 'tokenizer.json'))).equals(await readFile(at('published', 'tokenizer.json'))),
+  ).toBe(true);
+  hub.requests.length = 0;
+  await pull({ revisions: [`${encoder}=main`] });
   expect(hub.requests.map(({ path }) => path)).toEqual(['tokenizer.json']);
   expect(await readFile(at('output', 'tokenizer.json'), 'utf8')).toBe('{"new": true}');
+  // All files of this repository are recorded at its new commit, also those that did not change.
+  const [first, second] = (await pull()).notes;
+  expect(first).toMatch(stayed(own));
+  expect(second).toContain(`${encoder}: main was commit`);
 });
 
 test('the token goes to the hub, not to where it redirects', async () => {

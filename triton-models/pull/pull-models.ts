@@ -15,7 +15,10 @@ import { takeFromFolder } from './take-from-folder.ts';
 export interface PullOptions {
   /** A folder, or `hub`. */
   from: string;
-  /** Branches, tags or commits: `name` for the preset's own repository, `owner/repository=name` for any. Default: as its sources say. */
+  /**
+   * Branches, tags or commits: `name` for the preset's own repository, `owner/repository=name` for any. Default: the commits that
+   * an earlier pull into the folder recorded, or as its sources say.
+   */
   revisions?: readonly string[];
   /** Target folder. Default: where the preset's weights are looked up. */
   output?: string;
@@ -71,7 +74,7 @@ export async function pullModels(set: ModelSet, options: PullOptions): Promise<P
     } finally {
       await client.close();
     }
-    return { folder, notes: [...(await checkFit(set, folder, ignoreExtra)), ...resolved.map(howToPin)] };
+    return { folder, notes: [...(await checkFit(set, folder, ignoreExtra)), ...resolved.map(describeRevision)] };
   }
   const taken = await takeFromFolder(await requireFolder(from), sources, folder, {
     link: options.link ?? false,
@@ -93,8 +96,10 @@ export async function pullModels(set: ModelSet, options: PullOptions): Promise<P
   }
 }
 
-function howToPin({ repository, revision, commit }: ResolvedRevision): string {
-  return `${repository}: ${revision} was commit ${commit}; \`--revision ${repository}=${commit}\` gets the same files again`;
+function describeRevision({ repository, revision, commit, newest }: ResolvedRevision): string {
+  return commit === newest
+    ? `${repository}: ${revision} was commit ${commit}; \`--revision ${repository}=${commit}\` gets the same files again`
+    : `${repository}: stayed at commit ${commit}, as recorded in pulled.json; ${revision} is now ${newest}, which \`--revision ${repository}=${revision}\` gets`;
 }
 
 /** By repository. Throws INVALID_ARGUMENT for a repository that is not the preset's. */

@@ -22,7 +22,9 @@ export interface ContentRequest {
   authorization: string | undefined;
 }
 
-const commit = '0123456789abcdef0123456789abcdef01234567';
+const firstCommit = '0123456789abcdef0123456789abcdef01234567';
+
+type Repositories = ReadonlyMap<string, Map<string, Buffer>>;
 
 interface Hashes {
   sha256: string;
@@ -69,6 +71,9 @@ export class HubServer {
   readonly metadataFaults: number[] = [];
   readonly #hub: Server;
   readonly #store: Server;
+  /** What repositories held at earlier commits. */
+  readonly #history = new Map<string, Repositories>();
+  #main = firstCommit;
 
   private constructor() {
     this.#hub = createServer((request, response) => this.#answer(request, response));
@@ -82,6 +87,12 @@ export class HubServer {
       await once(each, 'listening');
     }
     return server;
+  }
+
+  /** Makes `main` another commit. The former one keeps what repositories hold now. */
+  commit(): void {
+    this.#history.set(this.#main, new Map([...this.repositories].map(([name, files]) => [name, new Map(files)])));
+    this.#main = createHash('sha1').update(this.#main).digest('hex');
   }
 
   get endpoint(): string {
@@ -100,21 +111,27 @@ export class HubServer {
     const url = new URL(request.url!, this.endpoint);
     const [, api, repository, path] =
       /^\/(api\/models\/)?([\w.-]+\/[\w.-]+)\/(.+)$/.exec(decodeURIComponent(url.pathname)) ?? [];
-    const files = this.repositories.get(repository ?? '');
+    const [commit = ''] = /[0-9a-f]{40}/.exec(path ?? '') ?? [];
+    const files = this.#at(commit).get(repository ?? '');
     if (this.token !== '' && request.headers.authorization !== `Bearer ${this.token}`) {
       refuse(response, 401, 'GatedRepo');
     } else if (files === undefined || path === undefined) {
       refuse(response, 404, 'RepoNotFound');
     } else if (api === undefined) {
-      this.#resolve(path, files, request, response);
+      this.#resolve(path, commit, files, request, response);
     } else if (this.metadataFaults.length > 0) {
       refuse(response, this.metadataFaults.shift()!, '', this.refusalHeaders);
     } else if (path.startsWith('revision/')) {
-      const isKnown = ['main', 'v1', commit].includes(path.slice('revision/'.length));
-      isKnown ? sendJson(response, { sha: commit }) : refuse(response, 404, 'RevisionNotFound');
+      const commits = [...this.#history.keys(), this.#main].map((each) => [each, each] as const);
+      const sha = new Map([['main', this.#main], ['v1', firstCommit], ...commits]).get(path.slice('revision/'.length));
+      sha === undefined ? refuse(response, 404, 'RevisionNotFound') : sendJson(response, { sha });
     } else {
       this.#list(files, url, response);
     }
+  }
+
+  #at(commit: string): Repositories {
+    return this.#history.get(commit) ?? this.repositories;
   }
 
   /** Three files per page. */
@@ -126,7 +143,7 @@ export class HubServer {
       const lfs = isLarge(path) ? { lfs: { oid: sha256, size, pointerSize: 134 } } : {};
       return { type: 'file', path, size: content.length, oid, ...lfs };
     });
-    const folder = { type: 'directory', path: 'weights', size: 0, oid: commit };
+    const folder = { type: 'directory', path: 'weights', size: 0, oid: firstCommit };
     if (this.isEndless || first + 3 < files.size) {
       url.searchParams.set('cursor', String(first + 3));
       response.setHeader('link', `<${url.href.replace(url.origin, this.pageOrigin ?? url.origin)}>; rel="next"`);
@@ -134,14 +151,20 @@ export class HubServer {
     sendJson(response, [folder, ...entries]);
   }
 
-  #resolve(path: string, files: ReadonlyMap<string, Buffer>, request: IncomingMessage, response: ServerResponse): void {
+  #resolve(
+    path: string,
+    commit: string,
+    files: ReadonlyMap<string, Buffer>,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): void {
     const name = path.replace(`resolve/${commit}/`, '');
     const content = files.get(name);
     if (content === undefined) {
       refuse(response, 404, 'EntryNotFound');
     } else if (isLarge(name)) {
       const { port } = this.#store.address() as AddressInfo;
-      const key = Buffer.from(name).toString('base64url');
+      const key = `${commit}/${Buffer.from(name).toString('base64url')}`;
       response.writeHead(302, { location: `http://127.0.0.1:${port}/${key}`, 'x-linked-size': content.length }).end();
     } else {
       this.#send(name, content, request, response);
@@ -149,8 +172,9 @@ export class HubServer {
   }
 
   #serveStored(request: IncomingMessage, response: ServerResponse): void {
-    const name = Buffer.from(request.url!.slice(1), 'base64url').toString();
-    const content = [...this.repositories.values()].map((files) => files.get(name)).find((each) => each !== undefined);
+    const [, commit = '', key = ''] = request.url!.split('/');
+    const name = Buffer.from(key, 'base64url').toString();
+    const content = [...this.#at(commit).values()].map((files) => files.get(name)).find((each) => each !== undefined);
     this.#send(name, content!, request, response);
   }
 
