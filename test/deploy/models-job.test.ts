@@ -1,6 +1,10 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 import { expect, test } from '@jest/globals';
+import { packageRoot } from '../../services/kit/package-root.ts';
+import { withTemporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { stageNames } from '../../services/pipeline/stages.ts';
-import { containersOf, type Manifest, podsOf, renderModels, renderOverlay, whereRendered } from './rendered.ts';
+import { containersOf, type Manifest, podsOf, render, renderModels, renderOverlay, whereRendered } from './rendered.ts';
 
 whereRendered.each([
   ['models', 'production'],
@@ -61,4 +65,22 @@ whereRendered('the example', () => {
     expect(volume!.metadata.name).toBe('fusionframes-models');
     expect(volume!.spec).toMatchObject({ storageClassName: 'shared-files', accessModes: ['ReadWriteMany'] });
   });
+
+  test('its job also renders without authorities of its own, and with pinned commits', () =>
+    withTemporaryFolder(async (folder) => {
+      const parts = join(packageRoot, 'deploy', 'kubernetes');
+      const text = await readFile(join(parts, 'overlays', 'example', 'models', 'kustomization.yaml'), 'utf8');
+      const adapted = text
+        .replace(/^components:\n(?: .*\n)+/m, '')
+        .replace(/^ {2}# (?=- target| {2})/gm, '  ')
+        .replaceAll('../../..', relative(folder, parts));
+      await writeFile(join(folder, 'kustomization.yaml'), adapted);
+      const [pod] = podsOf(render(folder));
+      const [pull] = pod!.spec.initContainers;
+      expect(pull.env.map(({ name }: Manifest) => name)).toEqual(['HTTPS_PROXY', 'HF_TOKEN_FILE']);
+      expect(pull.args.slice(-2)).toEqual([
+        '--revision=ai-forever/KandinskyVideo=<commit>',
+        '--revision=google/flan-ul2=<commit>',
+      ]);
+    }));
 });

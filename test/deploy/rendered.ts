@@ -61,8 +61,8 @@ export function renderModels(part: ModelsPart | 'models-1.1' | `overlays/example
   return render(join(packageRoot, 'deploy', 'kubernetes', part));
 }
 
-/** Each folder is rendered once in a process. */
-function render(folder: string): readonly Manifest[] {
+/** The objects of a folder, which is rendered once in a process. */
+export function render(folder: string): readonly Manifest[] {
   if (!canRender) {
     return [];
   }
