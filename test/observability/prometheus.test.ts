@@ -16,9 +16,16 @@ import { eventually, type ServiceProcess, startService } from '../support/cli.ts
 import { freePorts } from '../support/free-ports.ts';
 import { stageEnvironment } from '../support/stage-environment.ts';
 
-const isInstalled = spawnSync('prometheus', ['--version'], { stdio: 'ignore' }).status === 0;
+const version = /version ((\d+)\.\S+)/.exec(spawnSync('prometheus', ['--version'], { encoding: 'utf8' }).stdout ?? '');
+const isInstalled = version !== null;
+const manifest = join(packageRoot, 'deploy', 'kubernetes', 'components', 'observability', 'prometheus.yaml');
+const pinned = /image: \S+\/prometheus:v((\d+)\.\S+)/.exec(readFileSync(manifest, 'utf8'))!;
 if (!isInstalled) {
   console.warn('The queries of alerts and dashboard are not tried: there is no prometheus here');
+} else if (version[2] !== pinned[2]) {
+  console.warn(
+    `The queries of alerts and dashboard are tried on Prometheus ${version[1]}, but ${pinned[1]} is deployed`,
+  );
 }
 const whereInstalled = isInstalled ? test : test.skip;
 
