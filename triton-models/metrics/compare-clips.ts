@@ -109,12 +109,14 @@ export async function* framePairs({ reference, candidate, frames }: ClipPair): A
   }
 }
 
-/** Means of each figure. */
+/** Means of each figure; of the PSNR without equal pictures, whose PSNR is infinite, unless all are equal. */
 export function meanLikeness(all: readonly FrameLikeness[]): FrameLikeness {
-  const mean = (pick: (each: FrameLikeness) => number) => all.reduce((sum, each) => sum + pick(each), 0) / all.length;
+  const mean = (pick: (each: FrameLikeness) => number, of = all) =>
+    of.reduce((sum, each) => sum + pick(each), 0) / of.length;
+  const different = all.filter(({ psnr }) => Number.isFinite(psnr));
   return {
     mse: mean(({ mse }) => mse),
-    psnr: mean(({ psnr }) => psnr),
+    psnr: different.length > 0 ? mean(({ psnr }) => psnr, different) : Number.POSITIVE_INFINITY,
     ssim: mean(({ ssim }) => ssim),
     ...(all[0]?.lpips !== undefined && { lpips: mean(({ lpips }) => lpips!) }),
   };
