@@ -6,6 +6,7 @@ import { Status } from 'nice-grpc-common';
 import sharp from 'sharp';
 import { FrameRate, VideoFile } from '../proto/gen/fusionframes/v1/video.ts';
 import { FusionError } from '../services/kit/errors.ts';
+import { packageRoot } from '../services/kit/package-root.ts';
 import { temporaryFolder } from '../services/kit/testing/temporary-folder.ts';
 import { scopeOfAllTests } from '../services/kit/testing/test-scope.ts';
 import { openMp4Sink } from './media/mp4-sink.ts';
@@ -153,6 +154,8 @@ test('files that give no keyframes are refused, and nothing is kept', async () =
     async (http) => {
       const broken = Buffer.from(clip).fill(7, 40, 400);
       const cut = clip.subarray(0, clip.length - 200);
+      // Its index says 64x64.
+      const hugeFrames = await readFile(join(packageRoot, 'test/fixtures/clips/claims-64x64.mp4'));
       const refused: [FormData | object, RegExp][] = [
         [form([white]), /clip, or 2 or more pictures|clip of 1 frame/],
         [form([single]), /2 or more frames, at most as many as the model has keyframes \(got a clip of 1 frame\)/],
@@ -162,6 +165,7 @@ test('files that give no keyframes are refused, and nothing is kept', async () =
         [form([cut]), /the file cannot be read|that can be decoded/],
         [form([Buffer.from('nonsense')]), /the file cannot be read/],
         [form([await bomb()]), /the file cannot be read \(its index is too large\)/],
+        [form([hugeFrames]), /the file cannot be read \(a frame has 8192x8192 pixels, more than 40000000\)/],
         [form([white, Buffer.from('nonsense')]), /must be a PNG, JPEG, WebP or AVIF picture/],
         [form([Buffer.alloc(7 << 20), Buffer.alloc(7 << 20)]), /at most 12582912 bytes/],
         [form([white, black], { input_reference: asUrl(white) }), /absent with `input_reference`/],

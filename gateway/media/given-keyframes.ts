@@ -143,9 +143,21 @@ async function openVideo(file: Uint8Array, signal: AbortSignal): Promise<Clip> {
 }
 
 async function* videoFrames(clip: EncodedClip, size: Size, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  await requireSmallFrames(clip, signal);
   for await (const { data, width, height } of decodeFrames(clip, { signal, maxPixels: maxPicturePixels })) {
     const picture = sharp(data, { raw: { width, height, channels: 4 }, limitInputPixels: maxPicturePixels });
     yield await scaled(picture.rotate(clip.rotation), size);
+  }
+}
+
+/**
+ * Decodes the first frame alone: it may be far larger than the file's index says, and with many packets the decoder would take
+ * memory for many of them before one can be checked.
+ */
+async function requireSmallFrames(clip: EncodedClip, signal: AbortSignal): Promise<void> {
+  const first = { config: clip.config, packets: clip.packets.slice(0, 1) };
+  for await (const _ of decodeFrames(first, { signal, maxPixels: maxPicturePixels })) {
+    // Its size is allowed.
   }
 }
 
