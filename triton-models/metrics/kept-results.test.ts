@@ -1,9 +1,9 @@
-import { appendFile, readdir } from 'node:fs/promises';
+import { appendFile, readdir, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfEachTest } from '../../services/kit/testing/test-scope.ts';
-import { KeptResults } from './kept-results.ts';
+import { fileKey, KeptResults } from './kept-results.ts';
 
 const scope = scopeOfEachTest();
 const never = () => Promise.reject(new Error('computed again'));
@@ -38,4 +38,16 @@ test('no file without results', async () => {
   await expect(results.get('a', never)).rejects.toThrow('computed again');
   expect(await results.close()).toBe(false);
   expect(await readdir(folder)).toEqual([]);
+});
+
+test('the key of a folder changes when one of its frames is overwritten in place', async () => {
+  const folder = temporaryFolder(scope);
+  const frame = join(folder, '1.png');
+  await writeFile(frame, 'abc');
+  await utimes(frame, 1, 1);
+  const key = await fileKey(folder);
+  expect(await fileKey(folder)).toBe(key);
+  await writeFile(frame, 'abd');
+  await utimes(frame, 2, 2);
+  expect(await fileKey(folder)).not.toBe(key);
 });

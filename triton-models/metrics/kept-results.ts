@@ -1,5 +1,6 @@
-import { type FileHandle, open, readFile, rm, stat } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { createHash } from 'node:crypto';
+import { type FileHandle, open, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 
 /**
  * Results of single videos in a file beside a command's output, one JSON line each: when the command is interrupted,
@@ -70,8 +71,17 @@ function parseLine(line: string): [string, unknown][] {
   }
 }
 
-/** Changes when the file or folder is replaced or modified. */
+/** Changes when the file, or any file of the folder, is replaced or modified. */
 export async function fileKey(path: string): Promise<string> {
-  const { size, mtimeMs } = await stat(path);
-  return `${resolve(path)} ${size} ${mtimeMs}`;
+  const stats = await stat(path);
+  if (!stats.isDirectory()) {
+    return `${resolve(path)} ${stats.size} ${stats.mtimeMs}`;
+  }
+  // Overwriting a frame in place leaves the folder's own time as it was.
+  const hash = createHash('sha256');
+  for (const name of (await readdir(path)).sort()) {
+    const { size, mtimeMs } = await stat(join(path, name));
+    hash.update(`${name} ${size} ${mtimeMs}\n`);
+  }
+  return `${resolve(path)} ${hash.digest('hex')}`;
 }
