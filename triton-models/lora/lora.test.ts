@@ -16,7 +16,15 @@ beforeEach(() => {
   folder = temporaryFolder(scope);
 });
 
-type Tensors = Record<string, { shape: readonly number[]; values: readonly number[]; dtype?: 'F32' | 'F16' }>;
+type Tensors = Record<string, { shape: readonly number[]; values: readonly number[]; dtype?: keyof typeof arraysOf }>;
+
+const arraysOf = {
+  F64: (values: readonly number[]) => Float64Array.from(values),
+  F32: (values: readonly number[]) => Float32Array.from(values),
+  F16: (values: readonly number[]) => toFloat16(Float32Array.from(values)),
+  I64: (values: readonly number[]) => BigInt64Array.from(values, BigInt),
+  I32: (values: readonly number[]) => Int32Array.from(values),
+};
 
 async function write(name: string, tensors: Tensors, metadata?: Record<string, string>): Promise<string> {
   const path = join(folder, name);
@@ -25,8 +33,7 @@ async function write(name: string, tensors: Tensors, metadata?: Record<string, s
   const data: Buffer[] = [];
   let position = 0;
   for (const [tensor, { shape, values, dtype = 'F32' }] of Object.entries(tensors)) {
-    const single = Float32Array.from(values);
-    const bytes = Buffer.from((dtype === 'F32' ? single : toFloat16(single)).slice().buffer);
+    const bytes = Buffer.from(arraysOf[dtype](values).slice().buffer);
     header[tensor] = { dtype, shape, data_offsets: [position, position + bytes.length] };
     position += bytes.length;
     data.push(bytes);
@@ -127,11 +134,11 @@ test.each([
 describe('alpha', () => {
   const peft = { [`${query}.lora_A.weight`]: down, [`${query}.lora_B.weight`]: up };
 
-  test('among the tensors, as kohya keeps it', async () => {
+  test.each(['F16', 'F32', 'F64', 'I64', 'I32'] as const)('among the tensors, like kohya, in %s', async (dtype) => {
     const path = await write('style.safetensors', {
       [`${query}.lora_down.weight`]: down,
       [`${query}.lora_up.weight`]: up,
-      [`${query}.alpha`]: { shape: [], values: [1], dtype: 'F16' },
+      [`${query}.alpha`]: { shape: [], values: [1], dtype },
     });
     expect(await merge([[path, 3]])).toEqual({ [`${query}.weight`]: expected(1.5) });
   });
@@ -269,6 +276,16 @@ describe('files that are refused', () => {
       'not finite',
       { ...parts, [`${query}.lora_B.weight`]: { shape: [3, 2], values: [1, 2, Number.NaN, 0, 0, 0] } },
       `must have finite numbers: element 2 of \`${query}.lora_B.weight\` is NaN`,
+    ],
+    [
+      'two alphas',
+      { ...parts, [`${query}.alpha`]: { shape: [2], values: [1, 2] } },
+      `must have one finite number as alpha of \`${query}\` (got F32 of shape [2])`,
+    ],
+    [
+      'alpha NaN',
+      { ...parts, [`${query}.alpha`]: { shape: [], values: [Number.NaN] } },
+      `must have one finite number as alpha of \`${query}\` (got NaN)`,
     ],
     ['a network', network, 'is not a LoRA: no name ends in lora_A.weight'],
     ['twice', { ...parts, [`${query}.lora_A.second.weight`]: down }, 'has two adapters'],

@@ -12,7 +12,7 @@ import type { ParameterType } from '../checkpoints/weights.ts';
 import { type LoraLayer, rankOf } from './lora-layer.ts';
 import { type LoraPart, otherKindOf, parseLoraName } from './lora-names.ts';
 import { factorOf, type LoraSettings, readLoraSettings } from './lora-settings.ts';
-import { readMatrix } from './read-matrix.ts';
+import { readNumber } from './read-number.ts';
 
 /** An opened LoRA file. */
 export interface LoraFile {
@@ -61,7 +61,9 @@ export async function readLora(given: string, signal?: AbortSignal): Promise<Lor
       others.push(tensor);
       continue;
     }
-    await checkValues(name, tensor, stored, room, signal);
+    if (part.part !== 'alpha') {
+      await checkValues(name, tensor, stored, room, signal);
+    }
     const known = parts.get(part.path) ?? {};
     if (known[part.part] !== undefined) {
       throw unfitLora(name, `has two adapters: \`${tensor}\` is the second of its layer`);
@@ -122,10 +124,19 @@ async function completeLayer(
     throw unfitLora(name, `has matrices of \`${path}\` with fewer than two axes or without elements`);
   }
   if (alpha !== undefined) {
-    return { ...layer, factor: (await readMatrix(alpha))[0]! / rank };
+    return { ...layer, factor: (await readAlpha(name, path, alpha)) / rank };
   }
   const own = [...settings].find(([prefix]) => path.startsWith(prefix))?.[1];
   return { ...layer, factor: own === undefined ? 1 : factorOf(own, path, rank) };
+}
+
+async function readAlpha(name: string, path: string, stored: StoredTensor): Promise<number> {
+  const alpha = await readNumber(stored);
+  if (alpha === undefined || !Number.isFinite(alpha)) {
+    const got = alpha ?? `${stored.dataType} of shape [${stored.shape}]`;
+    throw unfitLora(name, `must have one finite number as alpha of \`${path}\` (got ${got})`);
+  }
+  return alpha;
 }
 
 /** Faults of reading name the option instead of the checkpoint. */
