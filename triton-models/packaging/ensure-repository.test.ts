@@ -258,10 +258,11 @@ describe('with checkpoints', () => {
     const weight = 'decoder.conv_in.weight';
     const { tensors } = await readSafetensors(join(folder, 'movq'));
     const [out, inputs] = tensors.get(weight)!.shape as [number, number];
+    const elsewhere = Array.from({ length: 12 }, (_, i) => `decoder.elsewhere.${i}.weight`);
     const parts = new Map<string, TensorEntry>([
       ['decoder.conv_in.lora_down.weight', { dataType: 'F32', shape: [2, inputs, 3, 3] }],
       ['decoder.conv_in.lora_up.weight', { dataType: 'F32', shape: [out, 2, 1, 1] }],
-      ['decoder.elsewhere.weight', { dataType: 'F32', shape: [2] }],
+      ...elsewhere.map((name): [string, TensorEntry] => [name, { dataType: 'F32', shape: [2] }]),
     ]);
     const lora = join(folder, 'ink.safetensors');
     await writeSafetensors(lora, parts, (name) => {
@@ -286,7 +287,7 @@ describe('with checkpoints', () => {
     expect(built.models.at(-1)!.notes).toEqual([
       'ink.safetensors changed 1 of its weights, at scale 0.25',
       'ink.safetensors: it has no alpha, so that its rank is taken for it',
-      'ink.safetensors: left out, since no network has them: decoder.elsewhere.weight',
+      `ink.safetensors: left out, since no network has them: ${elsewhere.join(', ')}`,
       'version 2 was removed: build it again',
     ]);
     const manifest = JSON.parse(await readFile(join(repositoryFolder(), 'movq_decoder', 'manifest.json'), 'utf8'));

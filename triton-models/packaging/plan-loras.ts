@@ -34,7 +34,7 @@ export interface PlannedLoras {
 }
 
 /** Names listed of those that match nothing. */
-const maxListed = 10;
+const maxListed = 200;
 
 /**
  * Opens LoRA files and finds the weights that they change, by model; models that none of them changes are left out. Throws
