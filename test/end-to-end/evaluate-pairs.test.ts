@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import sharp from 'sharp';
@@ -25,6 +25,10 @@ beforeAll(async () => {
   await writePictures('short', { count: 7 });
   await writePictures('small', { side: 8 });
   await mkdir(at('empty'));
+  await writeVideo('animations/v1.webp', openWebpSink);
+  await writeVideo('animations/v2.webp', openWebpSink);
+  await cp(at('a'), at('mixed'), { recursive: true });
+  await cp(at('b/cat/frame-1.png'), at('mixed/poster1.png'));
   await writeFile(at('text.mp4'), 'not a video');
 });
 
@@ -54,6 +58,12 @@ test('equal videos score perfectly, compressed ones well, others poorly', async 
   await writePictures('negative', { invert: true });
   expect((await figures('b/cat', 'negative')).ssim).toBeLessThan(0);
   expect(await figures('b/cat', 'short', '--frames', '7')).toMatchObject({ mse: 0, frames: 7 });
+});
+
+test('numbered WebP animations are videos, not frames', async () => {
+  const options = ['--frames', '2', '--json', '--output', at('animations.png')];
+  const { stdout } = await callCli(compare('animations', 'animations', ...options));
+  expect(JSON.parse(stdout).videos.map(({ name }: { name: string }) => name)).toEqual(['v1', 'v2']);
 });
 
 test('LPIPS of random weights is marked everywhere', async () => {
@@ -151,6 +161,7 @@ describe('mismatches are rejected before anything is compared', () => {
     ['empty', 'b', '`reference` must be a video, numbered frames, or a folder of'],
     ['a', 'b/cat', '`candidate` must be a folder of videos, as the reference is'],
     ['a/cat.mp4', 'b', '`candidate` must be one video, as the reference is'],
+    ['mixed', 'mixed', 'not both: it has the frame "poster1.png" and the video "cat.mp4"'],
     ['b/cat', 'text.mp4', 'text.mp4 must be a readable video or picture'],
     ['b/cat', 'short', 'short must have 20 frames, as '],
     ['b/cat', 'small', 'small must be 48x32, the size of '],

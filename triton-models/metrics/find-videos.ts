@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, extname, join, parse } from 'node:path';
 import { invalidField } from '../../services/kit/errors.ts';
-import { numberedFrames, videoEndings } from './open-clip.ts';
+import { isAnimation, numberedFrames, videoEndings } from './open-clip.ts';
 
 export interface VideoPair {
   /** The file's name without its ending. */
@@ -49,15 +49,13 @@ export async function findVideos(argument: string, path: string): Promise<FoundV
   if (!stats.isDirectory()) {
     return { isFolder: false, videos: new Map([[parse(path).name, path]]) };
   }
-  if ((await numberedFrames(path)).length > 0) {
+  if (await isVideoOfFrames(argument, path)) {
     return { isFolder: false, videos: new Map([[basename(path), path]]) };
   }
   const videos = new Map<string, string>();
   for (const entry of (await readdir(path, { withFileTypes: true })).sort((a, b) => (a.name < b.name ? -1 : 1))) {
     const file = join(path, entry.name);
-    const isVideo = entry.isDirectory()
-      ? (await numberedFrames(file)).length > 0
-      : videoEndings.includes(extname(entry.name).toLowerCase());
+    const isVideo = entry.isDirectory() ? await isVideoOfFrames(argument, file) : hasVideoEnding(entry.name);
     const name = entry.isDirectory() ? entry.name : parse(entry.name).name;
     if (isVideo && videos.has(name)) {
       throw invalidField(argument, path, `a folder with one video of each name: "${name}" appears twice`);
@@ -70,6 +68,37 @@ export async function findVideos(argument: string, path: string): Promise<FoundV
     throw invalidField(argument, path, `a video, numbered frames, or a folder of ${videoEndings.join(', ')} files`);
   }
   return { isFolder: true, videos };
+}
+
+/**
+ * Whether a folder is a video of numbered frames. A WebP animation is a video of its own, not a frame. Throws INVALID_ARGUMENT for
+ * a folder that has both frames and videos.
+ */
+async function isVideoOfFrames(argument: string, folder: string): Promise<boolean> {
+  const frame = await findFile(await numberedFrames(folder), async (file) => !(await isAnimation(file)));
+  if (frame === undefined) {
+    return false;
+  }
+  const files = (await readdir(folder)).sort().map((name) => join(folder, name));
+  const video = await findFile(files, async (file) =>
+    extname(file).toLowerCase() === '.webp' ? isAnimation(file) : hasVideoEnding(file),
+  );
+  if (video !== undefined) {
+    const fault = `it has the frame "${basename(frame)}" and the video "${basename(video)}"`;
+    throw invalidField(argument, folder, `a folder of numbered frames or of videos, not both: ${fault}`);
+  }
+  return true;
+}
+
+const hasVideoEnding = (name: string) => videoEndings.includes(extname(name).toLowerCase());
+
+async function findFile(files: readonly string[], fits: (file: string) => Promise<boolean>) {
+  for (const file of files) {
+    if (await fits(file)) {
+      return file;
+    }
+  }
+  return undefined;
 }
 
 function requireSameNames(

@@ -23,11 +23,22 @@ const frameName = /^\D*\d+\.(png|jpe?g|webp)$/i;
 /** Frames of a WebP animation that are decoded together. */
 const pagesAtOnce = 16;
 
-/** The numbered pictures of a folder, by number; empty if the folder is not a video. */
+/** The numbered pictures of a folder, by number. */
 export async function numberedFrames(folder: string): Promise<string[]> {
   const names = (await readdir(folder)).filter((name) => frameName.test(name));
   const numberOf = (name: string) => Number(/(\d+)\.\w+$/.exec(name)![1]);
   return names.sort((a, b) => numberOf(a) - numberOf(b)).map((name) => join(folder, name));
+}
+
+/** Whether a file is a WebP animation. A file that can't be read is none: opening it reports why. */
+export async function isAnimation(path: string): Promise<boolean> {
+  if (extname(path).toLowerCase() !== '.webp') {
+    return false;
+  }
+  const { pages = 1 } = await sharp(path)
+    .metadata()
+    .catch(() => ({ pages: 1 }));
+  return pages > 1;
 }
 
 /** Opens a video file, or a folder of numbered frames. Throws INVALID_ARGUMENT naming the file. */
