@@ -153,7 +153,7 @@ describe('values other than weights are ignored', () => {
     expect(await namesIn(path)).toEqual(['unet.w', 'model.w']);
   });
 
-  test('an object of arguments, of any class', async () => {
+  test('an object of arguments, of any class; enumerations, classes and partial functions', async () => {
     const path = await write('arguments', (_, tensor) => {
       const state = new Map<string, unknown>([
         ['lr', 1],
@@ -161,6 +161,9 @@ describe('values other than weights are ignored', () => {
       ]);
       return new Map<string, unknown>([
         ['args', new Instance(new Global('__main__', 'Arguments'), state)],
+        ['strategy', new Call(new Global('transformers.trainer_utils', 'IntervalStrategy'), ['steps'])],
+        ['optimizer', new Global('torch.optim.adam', 'Adam')],
+        ['make', new Call(new Global('functools', 'partial'), [new Global('mine', 'make')], new Tuple(null))],
         ['w', tensor()],
       ]);
     });
@@ -190,6 +193,10 @@ describe('invalid files are rejected, naming file and fault', () => {
     const state = new Map([['_parameters', new Map([['w', torch.tensor(tensorOf(torch), [4])]])]]);
     await torch.write(path, new Map([['model', new Instance(new Global('mine', 'Net'), state)]]));
     await refused(path, 'it names "mine.Net", which must not be in a checkpoint');
+    const hidden = new TorchFile();
+    const tensor = hidden.tensor(tensorOf(hidden), [4]);
+    await hidden.write(path, new Map([['model', new Call(new Global('functools', 'partial'), [tensor])]]));
+    await refused(path, 'it names "functools.partial", which must not be in a checkpoint');
   });
 
   test.each(['toString', '__proto__', 'constructor'])('a class named torch.%s', async (name) => {

@@ -29,12 +29,27 @@ export class TorchTensor {
   }
 }
 
-/** A class or function that does not belong in a checkpoint. It may be referenced but never called. */
+/**
+ * Classes of training arguments: enumerations, partial functions, and classes that are only named. Like all others they are
+ * never run.
+ */
+const argumentClasses: readonly RegExp[] = [
+  /^torch\.(nn|optim|utils\.data)\.(\w+\.)*[A-Z]\w*$/,
+  /^(transformers|accelerate|diffusers|peft|timm|datasets)\.(\w+\.)*[A-Z]\w*$/,
+  /^(deepspeed|(pytorch_)?lightning(_fabric|_utilities)?|omegaconf)\.(\w+\.)*[A-Z]\w*$/,
+  /^(__main__|typing)\.[A-Z]\w*$/,
+  /^functools\.partial$/,
+];
+
+/** A class or function that does not belong in a checkpoint. */
 export class ForeignName {
   readonly name: string;
+  /** Whether it may be named and called beside the weights. */
+  readonly isArgument: boolean;
 
   constructor(name: string) {
     this.name = name;
+    this.isArgument = argumentClasses.some((pattern) => pattern.test(name));
   }
 
   refuse(): never {
@@ -107,7 +122,7 @@ const placeholders: readonly RegExp[] = [
 const allowed = [
   ...Object.keys(functions),
   `torch.{${Object.keys(storageTypes).join(', ')}}`,
-  'element types, devices, NumPy values, sets, bytes, paths, dates, argument objects',
+  'element types, devices, NumPy values, sets, bytes, paths, dates, argument objects, classes of trainers',
 ].join(', ');
 
 /**
@@ -138,7 +153,7 @@ export class TorchTypes implements PickleTypes {
 
   call(resolved: unknown, args: readonly unknown[]): unknown {
     if (resolved instanceof ForeignName) {
-      resolved.refuse();
+      return resolved.isArgument ? this.instantiate(resolved, args) : resolved.refuse();
     }
     this.countCopied(args.length);
     if (resolved instanceof PickleObject) {
