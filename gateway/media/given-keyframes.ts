@@ -167,8 +167,9 @@ async function openAnimation(file: Uint8Array): Promise<Clip> {
     width,
     height: pageHeight,
     count: pages,
-    async *frames(size) {
+    async *frames(size, signal) {
       for (let page = 0; page < pages; page++) {
+        signal.throwIfAborted();
         const picture = sharp(file, { page, limitInputPixels: maxPicturePixels, failOn: 'error' });
         yield await scaled(picture.flatten({ background: '#ffffff' }), size);
       }
