@@ -41,6 +41,7 @@ describe('networks reproduce their reference', () => {
     ['interpolation-unet-a', 1, 10],
     ['interpolation-unet-b', 1, 12],
     ['keyframe-unet-1.1-video-a', 1, 8],
+    ['keyframe-unet-1.1-video-b', 1, 7],
     ['keyframe-unet-1.1-image-a', 1, 6],
     ['interpolation-unet-1.1-a', 1, 6],
     ['interpolation-unet-1.1-b', 1, 6],
