@@ -86,11 +86,13 @@ describe('every tensor inside a network has the inferred shape', () => {
   });
 
   const nano = smallNano();
-  const network = { temporal: true, temporal_blocks: true, temporal_attention_block: true };
-  const video = withDecoder(nano, { kind: 'video', network });
+  const video = (network: object) => withDecoder(nano, { kind: 'video', network });
+  const convolutions = video({ temporal: true });
+  const blocks = video({ temporal_blocks: true, temporal_attention_block: true });
   test.each([
     ['nano', nano, Object.values(modelNames), nano.frameSize.default],
-    ['a temporal decoder', video, [modelNames.decoder], { width: 96, height: 64 }],
+    ['a decoder with convolutions over time', convolutions, [modelNames.decoder], { width: 96, height: 64 }],
+    ['a decoder with blocks and attention over time', blocks, [modelNames.decoder], { width: 96, height: 64 }],
   ])('the calls of a video: %s', async (_, preset, names, size) => {
     const models = new Map(servedModels(preset).map((model) => [model.name, model]));
     const calls = networkCalls(preset, { ...size, frameRate: 'medium' });

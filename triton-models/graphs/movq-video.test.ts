@@ -70,7 +70,7 @@ function noise(shape: number[]): Tensor<'float32'> {
 }
 
 describe('as it is served', () => {
-  const config = configure({ ...small, ...convolution3x3x3, temporal_blocks: true, temporal_attention_block: true });
+  const config = configure({ ...small, ...convolution3x3x3, temporal_attention_block: true });
   const [windows, frames, perFrame] = [3, 4, 4 * 6 * 8];
   const latents = noise([windows, frames, 4, 6, 8]);
   const windowOf = (window: number) =>

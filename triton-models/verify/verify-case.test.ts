@@ -172,6 +172,15 @@ describe('faults are detected', () => {
     );
   });
 
+  test('decoder variants are not mixed', async () => {
+    const folder = await copyOf('movq-video-temporal-conv-3x1x1');
+    const variants = { temporal_blocks: true, build_3D_decoder: true };
+    await editConfig(folder, (config) => Object.assign(config.constructor as object, variants));
+    await expect(verifyCase(folder, { intermediates: false })).rejects.toThrow(
+      '`constructor.temporal` must be the only decoder variant, of temporal, temporal_blocks, build_3D_decoder (got also temporal_blocks, build_3D_decoder)',
+    );
+  });
+
   test('a truncated case is rejected, naming the file', async () => {
     const folder = await copyOf('nano-movq');
     const path = join(folder, 'io.safetensors');

@@ -44,12 +44,24 @@ function cube<T extends number>(edge: T) {
 export const movqSchema = movqArguments.superRefine(rejectUnevenGroups);
 export const videoMovqSchema = videoMovqArguments.superRefine((config, context) => {
   rejectUnevenGroups(config, context);
+  rejectMixedVariants(config, context);
   const { temporal_kernel_size: kernel, temporal_conv_padding: padding } = config;
   if (config.temporal && kernel[1] !== 2 * padding[1] + 1) {
     const message = `must keep the size under temporal_kernel_size [${kernel}] (got [${padding}])`;
     context.addIssue({ code: 'custom', path: ['temporal_conv_padding'], message });
   }
 });
+
+const variants = ['temporal', 'temporal_blocks', 'build_3D_decoder'] as const;
+
+/** Attention over time goes with any of them. */
+function rejectMixedVariants(config: z.infer<typeof videoMovqArguments>, context: z.RefinementCtx): void {
+  const [first, ...others] = variants.filter((variant) => config[variant]);
+  if (others.length > 0) {
+    const message = `must be the only decoder variant, of ${variants.join(', ')} (got also ${others.join(', ')})`;
+    context.addIssue({ code: 'custom', path: [first!], message });
+  }
+}
 
 function rejectUnevenGroups({ ch, groups }: z.infer<typeof movqArguments>, context: z.RefinementCtx): void {
   if (ch % groups !== 0) {
