@@ -2,7 +2,7 @@ import { formatCsv } from '../services/kit/csv.ts';
 import { formatTable } from '../services/kit/table.ts';
 import type { Interval } from '../triton-models/metrics/bootstrap.ts';
 import type { DistributionFigures } from '../triton-models/metrics/distribution-figures.ts';
-import { type JudgeWeights, withWeights } from '../triton-models/metrics/judge-weights.ts';
+import { type JudgeWeights, withWeights, worse } from '../triton-models/metrics/judge-weights.ts';
 import { type Protocol, resizing } from '../triton-models/metrics/protocol.ts';
 
 /** Everything the figures depend on besides the videos and weights. */
@@ -25,21 +25,30 @@ export interface DistributionReport {
   weights: JudgeWeights;
   /** Of the network of the Inception Score. */
   classifierWeights: JudgeWeights;
+  /** Of the preset that made the generated videos, if this command did and they are random. */
+  generatedWeights?: 'random';
 }
 
 /** Title of the picture. */
-export function titleOf({ figures, run, weights }: DistributionReport): string {
-  return `FVD ${withWeights(formatDistance(figures.frechetDistance.value), weights)}, ${run.network}`;
+export function titleOf({ figures, run, weights, generatedWeights }: DistributionReport): string {
+  return `FVD ${withWeights(formatDistance(figures.frechetDistance.value), worse(weights, generatedWeights))}, ${run.network}`;
 }
 
 export function toTable(report: DistributionReport): string {
-  const { figures, weights, classifierWeights } = report;
+  const { figures, weights, classifierWeights, generatedWeights } = report;
   const { frechetDistance: distance, inceptionScore: score } = figures;
   const rows = [
-    ['FVD', withWeights(formatDistance(distance.value), weights), formatInterval(distance.interval, formatDistance)],
+    [
+      'FVD',
+      withWeights(formatDistance(distance.value), worse(weights, generatedWeights)),
+      formatInterval(distance.interval, formatDistance),
+    ],
     [
       'Inception Score',
-      withWeights(`${formatScore(score.mean)} ± ${formatScore(score.deviation)}`, classifierWeights),
+      withWeights(
+        `${formatScore(score.mean)} ± ${formatScore(score.deviation)}`,
+        worse(classifierWeights, generatedWeights),
+      ),
       formatInterval(score.interval, formatScore),
     ],
   ];
@@ -71,10 +80,11 @@ export function toJson(report: DistributionReport, picture: string) {
 }
 
 /** Every choice the results depend on, named like the options. */
-function choicesOf({ run, weights, classifierWeights }: DistributionReport) {
+function choicesOf({ run, weights, classifierWeights, generatedWeights }: DistributionReport) {
   const { protocol, protocolName, network, classifier, seed, resamples } = run;
   return {
     ...{ protocol: protocolName, network, weights },
+    ...(generatedWeights && { generatedWeights }),
     ...(classifier !== undefined && { classifier, classifierWeights }),
     ...{ ...protocol, resize: resizing, seed: String(seed), resamples },
   };

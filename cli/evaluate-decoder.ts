@@ -42,7 +42,7 @@ export async function evaluateDecoder(videos: string, options: EvaluateDecoderOp
     const { weights, content } = served;
     const parameters = parametersOf(models.find((model) => model.name === modelNames.decoder)!).count;
     const decoder = { preset: name, kind: preset.decoder.kind, parameters, weights };
-    await reportPairs(pairs, comparison, interrupted, { weights, key: content, facts: { decoder } });
+    await reportPairs(pairs, comparison, interrupted, { name: 'decoder', weights, key: content, facts: { decoder } });
   } finally {
     await served.close();
   }

@@ -11,6 +11,7 @@ import {
 } from '../triton-models/metrics/distribution-figures.ts';
 import { drawDistribution } from '../triton-models/metrics/draw-distribution.ts';
 import { findVideos } from '../triton-models/metrics/find-videos.ts';
+import { worse } from '../triton-models/metrics/judge-weights.ts';
 import { KeptResults } from '../triton-models/metrics/kept-results.ts';
 import { type Clip, openClip } from '../triton-models/metrics/open-clip.ts';
 import { type Protocol, protocolNames, protocols } from '../triton-models/metrics/protocol.ts';
@@ -66,7 +67,8 @@ export async function evaluateDistribution(
   if (csv !== undefined) {
     await checkOutput(csv, ['.csv'], '--csv');
   }
-  if (!(await madeIfAsked('generated', generated, options))) {
+  const made = await madeIfAsked('generated', generated, options);
+  if (!made) {
     return;
   }
   const skipped: string[] = [];
@@ -97,13 +99,15 @@ export async function evaluateDistribution(
       videos: { real: ofKind('real').length, generated: generatedClips.length },
       weights: seen.weights,
       classifierWeights: (classified ?? seen).weights,
+      ...(made.isRandom && { generatedWeights: 'random' as const }),
     };
     const title = titleOf(report);
+    const weights = worse(report.weights, report.generatedWeights);
     const sets = {
       real: { clips: ofKind('real'), features: features.real },
       generated: { clips: generatedClips, features: features.generated },
     };
-    await writeWhole(output, (partial) => drawDistribution(partial, title, sets, { weights: seen.weights, protocol }));
+    await writeWhole(output, (partial) => drawDistribution(partial, title, sets, { weights, protocol }));
     if (csv !== undefined) {
       await writeWhole(csv, (partial) => writeFile(partial, toCsv(report)));
     }

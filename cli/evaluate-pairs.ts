@@ -2,7 +2,7 @@ import { openPair } from '../triton-models/metrics/compare-clips.ts';
 import { findPairs } from '../triton-models/metrics/find-videos.ts';
 import { interruptSignal } from './interrupt.ts';
 import { type MakingOptions, madeIfAsked } from './make-videos.ts';
-import { type ComparisonOptions, type NamedPair, parseComparison, reportPairs } from './report-pairs.ts';
+import { type ComparisonOptions, type Maker, type NamedPair, parseComparison, reportPairs } from './report-pairs.ts';
 
 /** Command-line options of `evaluate pairs`. */
 export interface EvaluatePairsOptions extends ComparisonOptions, MakingOptions {
@@ -16,7 +16,8 @@ export async function evaluatePairs(
   options: EvaluatePairsOptions,
 ): Promise<void> {
   const comparison = await parseComparison(options);
-  if (!(await madeIfAsked('candidate', candidate, options))) {
+  const made = await madeIfAsked('candidate', candidate, options);
+  if (!made) {
     return;
   }
   // Read all of them before comparing, so that a mismatch is reported at once.
@@ -24,5 +25,12 @@ export async function evaluatePairs(
   for (const { name, ...files } of await findPairs(reference, candidate)) {
     pairs.push({ name, pair: await openPair(files.reference, files.candidate, comparison.limits) });
   }
-  await reportPairs(pairs, comparison, interruptSignal());
+  await reportPairs(pairs, comparison, interruptSignal(), made.isRandom ? randomMaker : undefined);
 }
+
+const randomMaker: Maker = {
+  name: 'candidate',
+  weights: 'random',
+  key: '',
+  facts: { candidate: { weights: 'random' } },
+};

@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { resolveSettings } from '../gateway/api/resolve-settings.ts';
+import type { Video } from '../gateway/client/video.ts';
 import type { NewVideo, VideoClient } from '../gateway/client/video-client.ts';
 import { toSettingsMessage } from '../gateway/client/video-message.ts';
 import { invalidField } from '../services/kit/errors.ts';
@@ -12,6 +13,7 @@ import { Detector } from '../triton-models/evaluation/detector.ts';
 import { encodeFirstFrame, type Kept, keptInFirstFrame } from '../triton-models/evaluation/first-frame.ts';
 import { judge, type Verdict } from '../triton-models/evaluation/judge.ts';
 import { renderTruth } from '../triton-models/evaluation/rendered-truth.ts';
+import { isOfRandomWeights } from '../triton-models/packaging/weights-warnings.ts';
 import { plainCaption, unseenScene } from '../triton-models/world/grammar.ts';
 import { seededRandom } from '../triton-models/world/random.ts';
 import { loadWorld, type Scene, type World } from '../triton-models/world/world.ts';
@@ -75,7 +77,7 @@ export async function evaluatePrompts(options: EvaluatePromptsOptions): Promise<
     const looked = await lookAtVideos(gateway.client, prompts, detector, interrupted);
     const truths = drawScenes(world, Math.max(count, minTruths), seed);
     const truth = await lookAtTruth(world, truths, looked, detector, interrupted);
-    await writeWhole(options.output, (partial) => writeContactSheet(partial, looked.rows));
+    await writeWhole(options.output, (partial) => writeContactSheet(partial, looked.rows.map(markIf(looked.isRandom))));
     const report = reportOf(
       looked.rows.map(({ verdict }) => verdict),
       truth,
@@ -83,8 +85,8 @@ export async function evaluatePrompts(options: EvaluatePromptsOptions): Promise<
     );
     process.stdout.write(
       options.json
-        ? `${JSON.stringify({ ...report, ...summary(looked.rows, seed, options) })}\n`
-        : formatReport(report),
+        ? `${JSON.stringify({ ...report, ...(looked.isRandom && { weights: 'random' }), ...summary(looked.rows, seed, options) })}\n`
+        : formatReport(report, looked.isRandom ? 'random' : 'trained'),
     );
     for (const warning of report.warnings) {
       process.stderr.write(`warning: ${warning}\n`);
@@ -145,7 +147,14 @@ interface LookedAt {
   frames: number;
   /** Pixels of a frame's side. */
   size: number;
+  /** The videos were made with random weights. */
+  isRandom: boolean;
 }
+
+const markIf =
+  (isRandom: boolean) =>
+  (row: SheetRow): SheetRow =>
+    isRandom ? { ...row, prompt: `(RANDOM WEIGHTS) ${row.prompt}` } : row;
 
 async function lookAtVideos(
   client: VideoClient,
@@ -156,10 +165,16 @@ async function lookAtVideos(
   const rows: SheetRow[] = [];
   const kept: Kept[] = [];
   let [frames, size] = [0, 0];
+  let isRandom = false;
+  const showWarnings = warningsDisplay(process.stderr);
+  const onUpdate = (video: Video) => {
+    isRandom ||= isOfRandomWeights(video.warnings);
+    showWarnings(video);
+  };
   const display = countDisplay(process.stderr, 'videos', prompts.length);
   const requests = prompts.map(({ request }) => request);
   try {
-    await makeFilms(client, requests, jobsAtOnce, signal, warningsDisplay(process.stderr), (film, index) => {
+    await makeFilms(client, requests, jobsAtOnce, signal, onUpdate, (film, index) => {
       const { prompt, scene, picture } = prompts[index]!;
       [frames, size] = [film.frames.length, film.size];
       const shown = sampleFrames(frames, framesInSheet).map((frame) => film.frames[frame]!);
@@ -172,7 +187,7 @@ async function lookAtVideos(
   } finally {
     display.finish();
   }
-  return { rows, kept, frames, size };
+  return { rows, kept, frames, size, isRandom };
 }
 
 /** The detector's verdicts on the same scenes drawn exactly, in the size and length of the videos. */

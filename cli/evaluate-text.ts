@@ -58,13 +58,16 @@ export async function evaluateText(prompts: string, videos: string, options: Eva
   if (csv !== undefined) {
     await checkOutput(csv, ['.csv'], '--csv');
   }
+  let isRandom = false;
   if (options.make) {
     if (!isTaskFile(prompts)) {
       throw invalidField('prompts', prompts, 'a .jsonl file with --make, as `generate --prompts` reads it');
     }
-    if (!(await makeVideos(prompts, 'videos', videos, options))) {
+    const made = await makeVideos(prompts, 'videos', videos, options);
+    if (!made) {
       return;
     }
+    isRandom = made.isRandom;
   } else {
     requireNoMaking(options, '--make');
   }
@@ -75,20 +78,21 @@ export async function evaluateText(prompts: string, videos: string, options: Eva
   try {
     judges = await serveJudges(networks, options, interrupted);
     const { weights, content } = judges;
+    const marked = isRandom ? 'random' : weights;
     const key = `${networks.name} ${content}`;
     const { run } = judges;
     const towers = { ...models, tokenizer: await readTokenizer(networks, models.config), run };
     const found = await compareAll(clips, towers, key, kept, interrupted);
     const mean = meanOf(found.map((each) => each.mean));
-    await writeWhole(output, (partial) => drawSimilarity(partial, found, weights));
+    await writeWhole(output, (partial) => drawSimilarity(partial, found, marked));
     if (csv !== undefined) {
-      await writeWhole(csv, (partial) => writeFile(partial, toCsv(found, weights)));
+      await writeWhole(csv, (partial) => writeFile(partial, toCsv(found, weights, isRandom)));
     }
     await kept.remove();
     process.stdout.write(
       json
-        ? `${JSON.stringify(toJson(found, mean, networks.name, weights, output))}\n`
-        : `${toTable(found, mean, weights)}${output}\n`,
+        ? `${JSON.stringify({ ...toJson(found, mean, networks.name, weights, output), ...(isRandom && { videoWeights: 'random' }) })}\n`
+        : `${toTable(found, mean, marked)}${output}\n`,
     );
   } catch (error) {
     await reportKept(error, interrupted, kept);
@@ -194,11 +198,11 @@ function toTable(videos: readonly NamedSimilarity[], mean: number, weights: Judg
   );
 }
 
-function toCsv(videos: readonly NamedSimilarity[], weights: JudgeWeights): string {
+function toCsv(videos: readonly NamedSimilarity[], weights: JudgeWeights, isRandom: boolean): string {
   const rows = videos.flatMap(({ name, similarities }) =>
-    similarities.map((similarity, frame) => [name, frame, similarity, weights]),
+    similarities.map((similarity, frame) => [name, frame, similarity, weights, ...(isRandom ? ['random'] : [])]),
   );
-  return formatCsv(['video', 'frame', 'clipsim', 'clip_weights'], rows);
+  return formatCsv(['video', 'frame', 'clipsim', 'clip_weights', ...(isRandom ? ['video_weights'] : [])], rows);
 }
 
 function toJson(

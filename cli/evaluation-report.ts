@@ -3,6 +3,7 @@ import { type Kept, keptTraits } from '../triton-models/evaluation/first-frame.t
 import { traits, type Verdict } from '../triton-models/evaluation/judge.ts';
 import type { OutlineQuality } from '../triton-models/evaluation/outline-quality.ts';
 import { type Score, score, scoreByName } from '../triton-models/evaluation/scores.ts';
+import { type JudgeWeights, withWeights } from '../triton-models/metrics/judge-weights.ts';
 
 /** Minimum share of drawn scenes that the detector must get right for its verdicts on videos to count. */
 const minTrust = 0.98;
@@ -76,17 +77,24 @@ function countKept(kept: readonly Kept[]): Record<keyof Kept, number> {
   return { object: count('object'), colour: count('colour'), place: count('place') };
 }
 
-/** The report for people. */
-export function formatReport({ scores, motions, shapes, firstFrames }: EvaluationReport): string {
+/**
+ * The report for people.
+ *
+ * @param weights of the preset that made the videos
+ */
+export function formatReport(
+  { scores, motions, shapes, firstFrames }: EvaluationReport,
+  weights: JudgeWeights,
+): string {
   const rows = scores.map(({ name, score: { clips, right, outlines }, trueOutlines }) => [
-    name,
+    name.startsWith('videos') ? withWeights(name, weights) : name,
     String(clips),
     ...columns.map((column) => percent(right[column], clips)),
     ...qualities.map((quality) => formatQuality(quality, outlines, trueOutlines)),
   ]);
   const table = formatTable(['right in', 'clips', ...columns, ...qualities], rows);
-  const kept = firstFrames ? `kept in frame 1: ${formatKept(firstFrames)}\n` : '';
-  return `${table}\n${kept}motions: ${formatNames(motions)}\nshapes: ${formatNames(shapes)}\n`;
+  const kept = firstFrames ? `${withWeights('kept in frame 1', weights)}: ${formatKept(firstFrames)}\n` : '';
+  return `${table}\n${kept}${withWeights('motions', weights)}: ${formatNames(motions)}\n${withWeights('shapes', weights)}: ${formatNames(shapes)}\n`;
 }
 
 function formatKept({ clips, kept }: NonNullable<EvaluationReport['firstFrames']>): string {

@@ -22,12 +22,22 @@ import { byFlagName, type GenerateOptions } from './video-options.ts';
 /** Jobs queued or running at once. */
 const jobsAtOnce = 8;
 
+/** What was done for a file of prompts. */
+export interface MadePrompts {
+  /** One sentence. */
+  summary: string;
+  /** Of all videos, those present before as well; each once. */
+  warnings: string[];
+}
+
 /**
  * Makes a video of each line of a file. A repeated run skips finished videos and joins jobs that are queued or running
- * at the gateway. Returns what was done as a sentence; undefined after Ctrl-C, which it has reported. Throws INVALID_ARGUMENT for
+ * at the gateway. Returns what was done; undefined after Ctrl-C, which it has reported. Throws INVALID_ARGUMENT for
  * an invalid line and, once all other videos are made, an error that lists the failed ones.
  */
-export async function generatePrompts(options: GenerateOptions & { prompts: string }): Promise<string | undefined> {
+export async function generatePrompts(
+  options: GenerateOptions & { prompts: string },
+): Promise<MadePrompts | undefined> {
   const folder = options.output === 'video.mp4' ? 'videos' : options.output;
   const tasks = await readTasks(options, folder);
   await makeFolder(folder).catch((error: Error) => {
@@ -35,7 +45,7 @@ export async function generatePrompts(options: GenerateOptions & { prompts: stri
   });
   const missing: Task[] = [];
   for (const task of tasks) {
-    if ((await madeOf(task)) !== task.hash) {
+    if ((await factsOf(task)).request !== task.hash) {
       missing.push(task);
     }
   }
@@ -83,16 +93,22 @@ export async function generatePrompts(options: GenerateOptions & { prompts: stri
   if (failures.length > 0) {
     throw new FusionError(Status.ABORTED, `${done}; ${failures.length} failed:\n${failures.join('\n')}`);
   }
-  return done;
+  const warnings = new Set<string>();
+  for (const task of tasks) {
+    for (const warning of (await factsOf(task)).warnings ?? []) {
+      warnings.add(warning);
+    }
+  }
+  return { summary: done, warnings: [...warnings] };
 }
 
-/** The hash of the request that a finished video was made for. */
-async function madeOf({ path }: Task): Promise<string | undefined> {
+/** The facts of a finished video, such as the hash of the request that it was made for. */
+async function factsOf({ path }: Task): Promise<{ request?: string; warnings?: string[] }> {
   const text = await readFile(`${path}.json`, 'utf8').catch(() => '{}');
   try {
-    return (JSON.parse(text) as { request?: string }).request;
+    return JSON.parse(text) ?? {};
   } catch {
-    return undefined;
+    return {};
   }
 }
 

@@ -79,7 +79,7 @@ async function generate(prompt: string | undefined, options: GenerateOptions & {
     const { generatePrompts } = await import('./generate-prompts.ts');
     const done = await generatePrompts({ ...options, prompts });
     if (done !== undefined) {
-      process.stdout.write(`${done}\n`);
+      process.stdout.write(`${done.summary}\n`);
     }
     return;
   }

@@ -1,4 +1,5 @@
 import { FusionError, invalidField, renameField } from '../services/kit/errors.ts';
+import { isOfRandomWeights } from '../triton-models/packaging/weights-warnings.ts';
 import { generatePrompts } from './generate-prompts.ts';
 import { type GivenOptions, givenSampling } from './video-options.ts';
 
@@ -8,8 +9,14 @@ export interface MakingOptions extends GivenOptions {
   address?: string;
 }
 
+/** What is known of videos that a command looks at. */
+export interface Making {
+  /** Some were made with random weights. */
+  isRandom: boolean;
+}
+
 /**
- * Makes a video of each line of a file in a folder, as `generate --prompts` does; finished ones are kept. Returns false after
+ * Makes a video of each line of a file in a folder, as `generate --prompts` does; finished ones are kept. Returns nothing after
  * Ctrl-C, which it has reported. Throws INVALID_ARGUMENT naming the flag, the line, or the argument for the folder.
  *
  * @param argument the command's argument that names the folder
@@ -19,34 +26,35 @@ export async function makeVideos(
   argument: string,
   folder: string,
   options: MakingOptions,
-): Promise<boolean> {
+): Promise<Making | undefined> {
   const { preset = 'nano', address } = options;
   const sampling = Object.fromEntries(givenSampling(options).map(({ name, value }) => [name, value]));
   const making = { ...sampling, prompts, output: folder, preset, ...(address !== undefined && { address }) };
   const done = await generatePrompts(making).catch((error: unknown) => {
     throw error instanceof FusionError && error.field === '--output' ? renameField(error, argument) : error;
   });
-  if (done !== undefined) {
-    process.stderr.write(`${done}\n`);
+  if (done === undefined) {
+    return undefined;
   }
-  return done !== undefined;
+  process.stderr.write(`${done.summary}\n`);
+  return { isRandom: isOfRandomWeights(done.warnings) };
 }
 
 /**
- * Makes the videos of `--prompts` where it is given. Returns false after Ctrl-C. Throws INVALID_ARGUMENT for a flag that has no
+ * Makes the videos of `--prompts` where it is given. Returns nothing after Ctrl-C. Throws INVALID_ARGUMENT for a flag that has no
  * effect without it.
  */
 export async function madeIfAsked(
   argument: string,
   folder: string,
   options: MakingOptions & { prompts?: string },
-): Promise<boolean> {
+): Promise<Making | undefined> {
   const { prompts } = options;
   if (prompts !== undefined) {
     return makeVideos(prompts, argument, folder, options);
   }
   requireNoMaking(options, '--prompts');
-  return true;
+  return { isRandom: false };
 }
 
 /** Throws INVALID_ARGUMENT for a flag that has no effect because no videos are made. */

@@ -13,7 +13,7 @@ import {
   type PerceptualDistance,
 } from '../triton-models/metrics/compare-clips.ts';
 import { decibels, drawComparison, type NamedComparison } from '../triton-models/metrics/draw-comparison.ts';
-import { type JudgeWeights, withWeights } from '../triton-models/metrics/judge-weights.ts';
+import { type JudgeWeights, withWeights, worse } from '../triton-models/metrics/judge-weights.ts';
 import { fileKey, KeptResults } from '../triton-models/metrics/kept-results.ts';
 import { minLpipsSide, perceptualDistance } from '../triton-models/metrics/perceptual-distance.ts';
 import { likenessNames } from '../triton-models/metrics/picture-metrics.ts';
@@ -60,6 +60,7 @@ export async function parseComparison(options: ComparisonOptions): Promise<Compa
 
 /** What made the candidates, if this command did. */
 export interface Maker {
+  name: 'decoder' | 'candidate';
   weights: JudgeWeights;
   /** Identifies it in kept results. */
   key: string;
@@ -82,7 +83,7 @@ export async function reportPairs(
       weights: distance && worse(distance.weights, maker?.weights),
     }));
     const mean = meanLikeness(comparisons.map(({ compared }) => compared.mean));
-    await writeWhole(output, (partial) => drawComparison(partial, comparisons, weights));
+    await writeWhole(output, (partial) => drawComparison(partial, comparisons, weights, maker?.weights));
     if (csv !== undefined) {
       await writeWhole(csv, (partial) => writeFile(partial, toCsv(comparisons, weights, maker)));
     }
@@ -95,11 +96,6 @@ export async function reportPairs(
   } catch (error) {
     await reportKept(error, interrupted, kept);
   }
-}
-
-/** Figures are random if one of the networks that they depend on is. */
-function worse(weights: JudgeWeights, others: JudgeWeights = weights): JudgeWeights {
-  return weights === 'random' ? weights : others;
 }
 
 export interface NamedPair {
@@ -203,7 +199,7 @@ function toCsv(
     ]),
   );
   const ofLpips = weights ? ['lpips', 'lpips_weights'] : [];
-  return formatCsv(['video', 'frame', ...likenessNames, ...ofLpips, ...(maker ? ['decoder_weights'] : [])], rows);
+  return formatCsv(['video', 'frame', ...likenessNames, ...ofLpips, ...(maker ? [`${maker.name}_weights`] : [])], rows);
 }
 
 function toJson(

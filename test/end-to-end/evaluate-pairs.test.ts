@@ -2,6 +2,7 @@ import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import sharp from 'sharp';
+import { readTasks } from '../../cli/prompt-tasks.ts';
 import type { FrameFormat, FrameSink } from '../../gateway/media/frame-sink.ts';
 import { openMp4Sink } from '../../gateway/media/mp4-sink.ts';
 import { openWebpSink } from '../../gateway/media/webp-sink.ts';
@@ -10,6 +11,7 @@ import { createLogger } from '../../services/kit/log.ts';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
+import { randomWeightsWarnings } from '../../triton-models/packaging/weights-warnings.ts';
 import { callCli } from '../support/cli.ts';
 import { tinyPreset } from '../support/tiny-preset.ts';
 
@@ -85,6 +87,25 @@ test('LPIPS of random weights is marked everywhere', async () => {
     lpips: { network: 'lpips-alex', weights: 'random' },
     mean: { mse: 0, psnr: null, ssim: 1, lpips: 0 },
   });
+});
+
+test('figures of videos that were made with random weights are marked', async () => {
+  const prompts = at('prompts.jsonl');
+  await writeFile(prompts, '{"prompt":"a small red circle","name":"cat"}');
+  const preset = 'nano-masked-frames';
+  const [task] = await readTasks({ prompts, output: at('made'), preset }, at('made'));
+  await mkdir(at('made'));
+  await cp(at('a/cat.mp4'), at('one/cat.mp4'));
+  await cp(at('a/cat.mp4'), at('made/cat.mp4'));
+  const warnings = randomWeightsWarnings(loadPreset(preset), [{ name: 'keyframe_unet', weights: 'random' }]);
+  await writeFile(at('made/cat.json'), JSON.stringify({ request: task!.hash, warnings }));
+  const csv = at('made.csv');
+  const options = ['--prompts', prompts, '--preset', preset, '--csv', csv, '--frames', '2', '--output', at('made.png')];
+  const { code, stdout } = await callCli(compare('one', 'made', ...options));
+  expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^cat .* equal \(RANDOM WEIGHTS\)/m) });
+  expect(await readFile(csv, 'utf8')).toMatch(/^video,frame,mse,psnr,ssim,candidate_weights\ncat,0,.*,random\n/);
+  const json = await callCli(compare('one', 'made', ...options, '--json'));
+  expect(JSON.parse(json.stdout)).toMatchObject({ candidate: { weights: 'random' } });
 });
 
 test('a remote server reports that its weights are random', async () => {

@@ -26,11 +26,15 @@ const differenceGain = 4;
 /**
  * Draws PSNR and SSIM of every video by frame, and LPIPS where it was computed, then the least and the most alike frames:
  * reference, candidate, and the difference four times as strong. PNG.
+ *
+ * @param weights of LPIPS; undefined: it was not computed
+ * @param makerWeights of what made the candidates
  */
 export async function drawComparison(
   path: string,
   comparisons: readonly NamedComparison[],
   weights: JudgeWeights | undefined,
+  makerWeights: JudgeWeights = 'trained',
 ): Promise<void> {
   const byPsnr = (a: ShownPair, b: ShownPair) => psnrOf(a) - psnrOf(b) || 0;
   const pairsOf = (kind: 'worst' | 'best') => comparisons.map((each) => ({ ...each, frame: each.compared[kind] }));
@@ -43,12 +47,12 @@ export async function drawComparison(
   const linesOf = (name: keyof FrameLikeness) =>
     comparisons.map(({ compared }) => compared.frames.map((likeness) => likeness[name]!));
   const strips = [
-    await plotByFrame(linesOf('psnr'), 'PSNR, dB'),
-    await plotByFrame(linesOf('ssim'), 'SSIM'),
+    await plotByFrame(linesOf('psnr'), withWeights('PSNR, dB', makerWeights)),
+    await plotByFrame(linesOf('ssim'), withWeights('SSIM', makerWeights)),
     ...(weights ? [await plotByFrame(linesOf('lpips'), withWeights('LPIPS', weights))] : []),
   ];
   for (const row of rows) {
-    strips.push(await drawPair(row));
+    strips.push(await drawPair(row, makerWeights));
   }
   await stack(path, strips);
 }
@@ -58,7 +62,10 @@ interface ShownPair extends NamedComparison {
 
 const psnrOf = ({ compared, frame }: ShownPair) => compared.frames[frame]!.psnr;
 
-async function drawPair({ name, compared, pair, frame, kind }: ShownPair & { kind: string }): Promise<Buffer> {
+async function drawPair(
+  { name, compared, pair, frame, kind }: ShownPair & { kind: string },
+  makerWeights: JudgeWeights,
+): Promise<Buffer> {
   const likeness = compared.frames[frame]!;
   const { reference, candidate } = await picturesAt(pair, frame);
   const difference = reference.map((value, i) => Math.min(255, Math.abs(value - candidate[i]!) * differenceGain));
@@ -69,7 +76,8 @@ async function drawPair({ name, compared, pair, frame, kind }: ShownPair & { kin
       top: 30,
     })),
   );
-  const title = `${kind}: ${name}, frame ${frame}: PSNR ${decibels(likeness.psnr)}, SSIM ${likeness.ssim.toFixed(4)} (reference, candidate, difference ×${differenceGain})`;
+  const figures = withWeights(`PSNR ${decibels(likeness.psnr)}, SSIM ${likeness.ssim.toFixed(4)}`, makerWeights);
+  const title = `${kind}: ${name}, frame ${frame}: ${figures} (reference, candidate, difference ×${differenceGain})`;
   return sharp({ create: { width: sheetWidth, height: rowHeight, channels: 3, background: '#ffffff' } })
     .composite([{ input: Buffer.from(svg(rowHeight, text(leftMargin, 20, title))), left: 0, top: 0 }, ...pictures])
     .png()

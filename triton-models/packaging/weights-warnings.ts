@@ -2,6 +2,13 @@ import type { Preset } from '../../services/pipeline/preset.ts';
 import { servedModels } from './served-models.ts';
 import { type WeightsState, weightsState } from './weights-state.ts';
 
+const randomWeights = 'RANDOM WEIGHTS';
+
+/** Whether a video with these warnings was made with random weights. */
+export function isOfRandomWeights(warnings: readonly string[]): boolean {
+  return warnings.some((warning) => warning.includes(randomWeights));
+}
+
 /** Warnings for every video of a preset: networks without trained weights. */
 export async function weightsWarnings(preset: Preset): Promise<string[]> {
   const models = servedModels(preset).map(async (model) => ({ name: model.name, weights: await weightsState(model) }));
@@ -17,7 +24,7 @@ export function randomWeightsWarnings(
   return random.length === 0
     ? []
     : [
-        `preset ${preset.name} has no trained weights for ${random.join(', ')}: RANDOM WEIGHTS are used, so videos ` +
+        `preset ${preset.name} has no trained weights for ${random.join(', ')}: ${randomWeights} are used, so videos ` +
           'are noise, whatever the prompt',
       ];
 }
