@@ -1,3 +1,7 @@
+import { Status } from 'nice-grpc-common';
+import { FusionError } from '../../services/kit/errors.ts';
+import { timeLimit } from '../../services/kit/time-limit.ts';
+
 /** A semaphore: limits how many callers run at once; the others wait in order. */
 export class Places {
   #free: number;
@@ -16,6 +20,24 @@ export class Places {
       await this.#wait(signal);
     }
     return () => this.#leave();
+  }
+
+  /** Enters within `seconds`, else throws RESOURCE_EXHAUSTED with the message. */
+  async enterWithin(seconds: number, message: string, signal?: AbortSignal): Promise<() => void> {
+    const limit = timeLimit(seconds * 1000, signal);
+    try {
+      return await this.enter(limit.signal);
+    } catch (error) {
+      throw limit.isOver
+        ? new FusionError(Status.RESOURCE_EXHAUSTED, message, {
+            reason: 'TOO_MANY_CALLS',
+            retryAfterSeconds: 5,
+            cause: error,
+          })
+        : error;
+    } finally {
+      limit.end();
+    }
   }
 
   #wait(signal: AbortSignal): Promise<void> {

@@ -4,7 +4,6 @@ import { Status } from 'nice-grpc-common';
 import type { Sql } from 'postgres';
 import { FusionError, invalidField, inWords, shown } from '../../services/kit/errors.ts';
 import { HeldBytes } from '../../services/kit/limits/held-bytes.ts';
-import { timeLimit } from '../../services/kit/time-limit.ts';
 import type { JobSettings } from '../../services/pipeline/video-options.ts';
 import { ask } from '../database/ask.ts';
 import { Places } from '../database/places.ts';
@@ -180,21 +179,8 @@ async function prepare(file: Uint8Array, size: Size): Promise<PreparedPicture> {
 
 /** Throws RESOURCE_EXHAUSTED if too many others decode pictures. */
 export async function inTurn<T>(work: () => Promise<T>): Promise<T> {
-  const limit = timeLimit(turnSeconds * 1000);
-  try {
-    const leave = await decoding.enter(limit.signal);
-    return await work().finally(leave);
-  } catch (error) {
-    throw limit.isOver
-      ? new FusionError(Status.RESOURCE_EXHAUSTED, 'Too many pictures are being decoded; try again later', {
-          reason: 'TOO_MANY_CALLS',
-          retryAfterSeconds: 5,
-          cause: error,
-        })
-      : error;
-  } finally {
-    limit.end();
-  }
+  const leave = await decoding.enterWithin(turnSeconds, 'Too many pictures are being decoded; try again later');
+  return work().finally(leave);
 }
 
 /** FAILED_PRECONDITION of the store would blame the caller, and so would NOT_FOUND. */

@@ -91,25 +91,9 @@ export class Moderation {
   }
 
   /** Waits for a free call. A lack of those is not a failure of the service: it never lets anything pass unchecked. */
-  async #enter(signal: AbortSignal | undefined): Promise<() => void> {
-    const limit = timeLimit(this.#waitSeconds * 1000, signal);
-    try {
-      return await this.#places.enter(limit.signal);
-    } catch (error) {
-      throw limit.isOver
-        ? new FusionError(
-            Status.RESOURCE_EXHAUSTED,
-            'Too many prompts and videos wait for moderation; try again later',
-            {
-              reason: 'TOO_MANY_CALLS',
-              retryAfterSeconds: 5,
-              cause: error,
-            },
-          )
-        : error;
-    } finally {
-      limit.end();
-    }
+  #enter(signal: AbortSignal | undefined): Promise<() => void> {
+    const message = 'Too many prompts and videos wait for moderation; try again later';
+    return this.#places.enterWithin(this.#waitSeconds, message, signal);
   }
 
   async #call(check: Check, question: object, signal: AbortSignal | undefined): Promise<Verdict> {

@@ -28,7 +28,7 @@ const differenceGain = 4;
  * reference, candidate, and the difference four times as strong. PNG.
  *
  * @param weights of LPIPS; undefined: it was not computed
- * @param makerWeights of what made the candidates
+ * @param makerWeights weights of the model that made the candidates
  */
 export async function drawComparison(
   path: string,

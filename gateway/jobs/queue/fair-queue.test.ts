@@ -96,7 +96,7 @@ test('a key at its limit of running jobs leaves the place to others', () => {
   expect(started).toHaveLength(8);
 });
 
-test('a job that goes before all costs others nothing of what they are owed', () => {
+test('a job that goes first leaves the credit of other keys as it is', () => {
   const queue = new FairQueue<FairJob>([
     { ...key('ahead'), virtualStarts: { '@': 1000 } },
     { ...key('behind'), virtualStarts: { '@': 5 } },

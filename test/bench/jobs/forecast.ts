@@ -15,7 +15,7 @@ const warmUps = 8;
 const places = 4;
 /** About a tenth more than the places can do, so that a queue builds up. */
 const perSecond = 0.88;
-/** So long that a busy machine's delays are small against it. */
+/** Long enough that the delays of a busy machine hardly matter. */
 const stepMilliseconds = 150;
 /** If the disk is so busy that the database does not answer, calls are retried. */
 const patience = timeLimit(3_600_000).signal;
