@@ -22,6 +22,8 @@ export class Housekeeping {
   readonly #options: HousekeepingOptions;
   #timer: NodeJS.Timeout | undefined;
   readonly #tidying: Rerun;
+  /** By the job's id: a round and a request may meet at the same job. */
+  readonly #removals = new Map<string, Promise<void>>();
   #stopped = false;
 
   constructor(options: HousekeepingOptions) {
@@ -48,14 +50,11 @@ export class Housekeeping {
 
   /** Removes a hidden job. Failures are retried later. */
   async remove(id: string): Promise<void> {
-    const { sql, objects, log } = this.#options;
-    try {
-      await objects.removeAll(jobPrefix(id));
-      const picture = await ask(sql, () => removeRow(sql, id));
-      await this.#removePictures(picture === undefined ? [] : [picture]);
-    } catch (error) {
-      warnUnlessAway(log, error, { job: id }, 'a deleted job is not yet removed');
-    }
+    const removal = this.#removals.get(id) ?? this.#remove(id).finally(() => this.#removals.delete(id));
+    this.#removals.set(id, removal);
+    await removal.catch((error) =>
+      warnUnlessAway(this.#options.log, error, { job: id }, 'a deleted job is not yet removed'),
+    );
   }
 
   /** Removes those of these pictures that no job has. Failures are retried later. */
@@ -87,6 +86,13 @@ export class Housekeeping {
     if (hidden.length > 0 && (await ask(sql, () => hiddenJobs(sql)))[0] !== hidden[0]) {
       this.run();
     }
+  }
+
+  async #remove(id: string): Promise<void> {
+    const { sql, objects } = this.#options;
+    await objects.removeAll(jobPrefix(id));
+    const picture = await ask(sql, () => removeRow(sql, id));
+    await this.#removePictures(picture === undefined ? [] : [picture]);
   }
 
   async #removePictures(ids: readonly string[]): Promise<void> {
