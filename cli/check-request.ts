@@ -1,30 +1,38 @@
 import { resolveSettings } from '../gateway/api/resolve-settings.ts';
 import type { NewVideo } from '../gateway/client/video-client.ts';
 import { toSettingsMessage } from '../gateway/client/video-message.ts';
+import { decodeApart } from '../gateway/media/decode-apart.ts';
 import { requireTakesPicture } from '../services/pipeline/first-frame.ts';
 import { checkKeyframeCount } from '../services/pipeline/given-keyframes.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
+import type { JobSettings } from '../services/pipeline/video-options.ts';
 
 const flag = '--keyframes';
 
-/** Throws INVALID_ARGUMENT, as the gateway would, for a request that the preset does not allow. */
-export function checkRequest(request: NewVideo, preset: Preset): void {
-  resolveSettings(toSettingsMessage(request), preset);
+/** The settings of a request. Throws INVALID_ARGUMENT, as the gateway would, for one that the preset does not allow. */
+export function checkRequest(request: NewVideo, preset: Preset): JobSettings {
+  const settings = resolveSettings(toSettingsMessage(request), preset);
   if (request.inputReference) {
     requireTakesPicture(preset);
   }
+  return settings;
 }
 
 /**
- * {@link checkRequest} for a request that may give keyframes, which it counts. Throws INVALID_ARGUMENT for files that give
- * none.
+ * {@link checkRequest} for a request that may give a picture or keyframes: counts and decodes them. Throws INVALID_ARGUMENT for
+ * files that give none.
  */
-export async function requestCheck(request: NewVideo): Promise<(preset: Preset) => void> {
+export async function requestCheck(request: NewVideo): Promise<(preset: Preset) => Promise<void>> {
+  const { givenKeyframes, inputReference } = request;
   const count = await countGiven(request);
-  return (preset) => {
-    checkRequest(request, preset);
+  return async (preset) => {
+    const { width, height } = checkRequest(request, preset);
     if (count !== undefined) {
       checkKeyframeCount(count, preset, flag);
+      await decodeApart('prepareKeyframes', flag, givenKeyframes as Uint8Array[], { width, height }, count);
+    }
+    if (inputReference instanceof Uint8Array) {
+      await decodeApart('preparePicture', '--image', inputReference, { width, height });
     }
   };
 }
@@ -34,7 +42,5 @@ export async function countGiven({ givenKeyframes }: Pick<NewVideo, 'givenKeyfra
   if (!givenKeyframes || 'videoId' in givenKeyframes) {
     return undefined;
   }
-  // Loads the readers of video files.
-  const { countKeyframes } = await import('../gateway/media/given-keyframes.ts');
-  return countKeyframes(flag, givenKeyframes);
+  return decodeApart('countKeyframes', flag, givenKeyframes);
 }

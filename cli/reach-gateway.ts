@@ -20,7 +20,7 @@ export interface GatewayOptions {
   /** The preset to run here: a name or the path of its file. */
   preset: string;
   /** Throws for a request that the preset does not allow, before the services start. */
-  check?(preset: Preset): void;
+  check?(preset: Preset): void | Promise<void>;
   /** Whether a mesh in this process must encode given keyframes. */
   encodesKeyframes?: boolean;
   /** Concurrent jobs of a mesh in this process. Default: the gateway's setting. */
@@ -34,7 +34,7 @@ export async function reachGateway(options: GatewayOptions, signal: AbortSignal)
     return { client, close: async () => client.close() };
   }
   const preset = loadPreset(options.preset);
-  options.check?.(preset);
+  await options.check?.(preset);
   const { apiKey } = readSettings(clientSettings);
   const [{ ensureRepository }, { prepareMesh, startMesh }] = await Promise.all([
     import('../triton-models/packaging/ensure-repository.ts'),

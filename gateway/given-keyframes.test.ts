@@ -23,6 +23,7 @@ afterAll(stopTestServer);
 /** Three frames, twice as wide as high. */
 let clip: Buffer;
 let animation: Buffer;
+let transparent: Buffer;
 let single: Buffer;
 let long: Buffer;
 let white: Buffer;
@@ -40,6 +41,14 @@ beforeAll(async () => {
       .toBuffer();
   clip = await make('clip.mp4', 3);
   animation = await make('clip.webp', 3);
+  const pages = [0, 100, 200].map((value) =>
+    sharp(Buffer.alloc(128 * 128 * 4, value), { raw: { width: 128, height: 128, channels: 4 } })
+      .png()
+      .toBuffer(),
+  );
+  transparent = await sharp(await Promise.all(pages), { join: { animated: true } })
+    .webp()
+    .toBuffer();
   single = await make('single.mp4', 1);
   long = await make('long.mp4', 16);
   [white, black] = [await plain('#fff'), await plain('#000')];
@@ -124,9 +133,18 @@ test('a clip or pictures are encoded and interpolated, without text encoder and 
         expect(keyframesOf(json)).toBe(keyframesOf(like));
         await http.send(`/v1/videos/${json.id}`, { method: 'DELETE' });
       }
-      const moved = await post(http, form([animation]));
-      expect(moved.json.given_keyframes).toBe(3);
-      await http.send(`/v1/videos/${moved.json.id}`, { method: 'DELETE' });
+      const cropped = (width: number) =>
+        `The clip was cropped to the video's shape: its centre of 128x128 pixels is used, of ${width}x128`;
+      const clips: [Buffer, string][] = [
+        [animation, cropped(256)],
+        [withWideSamples(clip), cropped(512)],
+        [transparent, 'The clip is partly transparent: it was put on white'],
+      ];
+      for (const [file, warning] of clips) {
+        const { json } = await post(http, form([file]));
+        expect([json.given_keyframes, json.warnings]).toEqual([3, [warning]]);
+        await http.send(`/v1/videos/${json.id}`, { method: 'DELETE' });
+      }
       const finish = await http.send(`/v1/videos/${video.id}/finish`, { method: 'POST', body: { frame_rate: 'low' } });
       const finished = await http.ended(finish.json.id);
       expect(finished).toMatchObject({ given_keyframes: 3, frames: 3, remixed_from_video_id: video.id });
@@ -134,6 +152,16 @@ test('a clip or pictures are encoded and interpolated, without text encoder and 
     { hooks },
   );
 });
+
+/** A clip whose index says that its samples are twice as wide as high. */
+function withWideSamples(mp4: Buffer): Buffer {
+  const file = Buffer.from(mp4);
+  const box = file.indexOf('colr');
+  file.write('pasp', box, 'latin1');
+  file.writeUInt32BE(2, box + 4);
+  file.writeUInt32BE(1, box + 8);
+  return file;
+}
 
 /** A file of a few kilobytes whose index says that it has four billion frames. */
 async function bomb(): Promise<Buffer> {
@@ -154,19 +182,21 @@ test('files that give no keyframes are refused, and nothing is kept', async () =
     async (http) => {
       const broken = Buffer.from(clip).fill(7, 40, 400);
       const cut = clip.subarray(0, clip.length - 200);
-      // Its index says 64x64.
-      const hugeFrames = await readFile(join(packageRoot, 'test/fixtures/clips/claims-64x64.mp4'));
+      // Its index and its first frame say 64x64.
+      const growing = await readFile(join(packageRoot, 'test/fixtures/clips/grows-to-8192x8192.mp4'));
       const refused: [FormData | object, RegExp][] = [
-        [form([white]), /clip, or 2 or more pictures|clip of 1 frame/],
+        [form([white]), /clip, or 2 or more pictures \(got a single PNG picture\)/],
+        [form([Buffer.alloc(0)]), /clip, or 2 or more pictures \(got an empty file\)/],
         [form([single]), /2 or more frames, at most as many as the model has keyframes \(got a clip of 1 frame\)/],
         [form([long]), /`keyframes` must be 2 to 15 frames, as many as nano has keyframes \(got 16\)/],
         [form(Array(16).fill(white)), /2 to 15 frames.*\(got 16\)/],
         [form([broken]), /the file cannot be read/],
         [form([cut]), /the file cannot be read|that can be decoded/],
         [form([Buffer.from('nonsense')]), /the file cannot be read/],
-        [form([await bomb()]), /the file cannot be read \(its index is too large\)/],
-        [form([hugeFrames]), /the file cannot be read \(a frame has 8192x8192 pixels, more than 40000000\)/],
-        [form([white, Buffer.from('nonsense')]), /must be a PNG, JPEG, WebP or AVIF picture/],
+        [form([await bomb()]), /within 20 seconds and 1024 MiB of memory \(got some that take more memory\)/],
+        [form([growing]), /\(got some that take more memory\)|a frame has 8192x8192 pixels, more than 40000000/],
+        [form([white, Buffer.from('nonsense')]), /^Picture 2 of `keyframes` must be a PNG, JPEG, WebP or AVIF picture/],
+        [form([white, white.subarray(0, 60)]), /^Picture 2 of `keyframes` must be a readable picture/],
         [form([Buffer.alloc(7 << 20), Buffer.alloc(7 << 20)]), /at most 12582912 bytes/],
         [form([white, black], { input_reference: asUrl(white) }), /absent with `input_reference`/],
         [{ ...fields, keyframes: 'https://example.org/clip.mp4' }, /other URLs are not fetched/],

@@ -1,6 +1,7 @@
 import type { GivenKeyframes } from '../../proto/gen/fusionframes/v1/video.ts';
 import { invalidField, inWords, renameField, toFusionError } from '../../services/kit/errors.ts';
 import type { Caller } from '../keys/caller.ts';
+import { decodeApart } from '../media/decode-apart.ts';
 import { inTurn } from './request-pictures.ts';
 import type { VideoJobs } from './video-jobs.ts';
 
@@ -18,8 +19,7 @@ export async function countKeyframes(
   }
   const { files, videoId } = given;
   if (videoId === '') {
-    const media = await import('../media/given-keyframes.ts');
-    return inTurn(() => media.countKeyframes('keyframes', files));
+    return inTurn(() => decodeApart('countKeyframes', 'keyframes', files));
   }
   if (files.length > 0) {
     throw invalidField('keyframes.files', inWords(`${files.length} files`), 'empty with `video_id`');

@@ -8,6 +8,7 @@ import type { JobSettings } from '../../services/pipeline/video-options.ts';
 import { ask } from '../database/ask.ts';
 import { Places } from '../database/places.ts';
 import type { Caller } from '../keys/caller.ts';
+import { decodeApart } from '../media/decode-apart.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { openVerified, putVerified } from '../storage/verified-object.ts';
 import type { Job, JobFile, JobPicture, NewJob, PictureSource } from './job.ts';
@@ -20,7 +21,7 @@ import { readFrameFile, readJob } from './store/read-jobs.ts';
 /** The field with the picture in every API. */
 const field = 'input_reference';
 
-/** Pictures that are decoded at once, by all requests: each may take several hundred megabytes. */
+/** Requests whose pictures are decoded at once. */
 const decoding = new Places(2);
 
 /** Bounds the files that wait for that. */
@@ -166,14 +167,12 @@ export class RequestPictures {
 }
 
 async function prepareGiven(files: readonly Uint8Array[], size: Size, count: number): Promise<PreparedPicture> {
-  const { prepareKeyframes } = await import('../media/given-keyframes.ts');
-  const { png, warnings } = await inTurn(() => prepareKeyframes('keyframes', files, size, count));
+  const { png, warnings } = await inTurn(() => decodeApart('prepareKeyframes', 'keyframes', files, size, count));
   return { warnings, load: async () => png };
 }
 
 async function prepare(file: Uint8Array, size: Size): Promise<PreparedPicture> {
-  const { preparePicture } = await import('../media/prepare-picture.ts');
-  const { png, warnings } = await inTurn(() => preparePicture(field, file, size));
+  const { png, warnings } = await inTurn(() => decodeApart('preparePicture', field, file, size));
   return { warnings, load: async () => png };
 }
 

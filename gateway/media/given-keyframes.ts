@@ -1,19 +1,15 @@
 import { Status } from 'nice-grpc-common';
 import sharp, { type Sharp } from 'sharp';
-import { FusionError, invalidField, inWords } from '../../services/kit/errors.ts';
+import { FusionError, invalidField, inWords, renameField } from '../../services/kit/errors.ts';
 import { maxPictureBytes, maxPicturePixels, minKeyframes } from '../../services/kit/pictures.ts';
 import { reasonOf } from '../../services/kit/reason-of.ts';
-import { timeLimit } from '../../services/kit/time-limit.ts';
 import { decodeFrames } from '../../services/media/decode-video.ts';
-import type { EncodedClip } from './clip-worker.ts';
-import { cutEdges, picturePixels, preparePicture } from './prepare-picture.ts';
-import { readClip } from './read-clip.ts';
+import { pictureTypeOf } from './picture-type.ts';
+import { cutEdges, onWhite, picturePixels, preparePicture } from './prepare-picture.ts';
+import { type EncodedClip, readClip } from './read-clip.ts';
 
 /** More frames than any model has keyframes: no further ones of a clip are counted. */
 const manyFrames = 64;
-
-/** How long decoding may take, seconds. */
-const maxSeconds = 20;
 
 const clipMustBe = 'an MP4, MOV, WebM or animated WebP clip, or 2 or more pictures';
 
@@ -76,15 +72,19 @@ export async function prepareKeyframes(
     filled += rgb.length;
   };
   if (files.length === 1) {
-    await withClip(field, files[0]!, async (clip, signal) => {
+    await withClip(field, files[0]!, async (clip) => {
       cutEdges('clip', clip, size).forEach((warning) => void warnings.add(warning));
-      for await (const rgb of clip.frames(size, signal)) {
+      for await (const frame of clip.frames(size)) {
+        const { rgb, warnings: found } = await onWhite('clip', frame, size);
+        found.forEach((warning) => void warnings.add(warning));
         add(rgb);
       }
     });
   } else {
-    for (const file of files) {
-      const prepared = await preparePicture(field, file, size);
+    for (const [index, file] of files.entries()) {
+      const prepared = await preparePicture(field, file, size).catch((error: unknown) => {
+        throw byNumber(field, index + 1, error);
+      });
       prepared.warnings.forEach((warning) => void warnings.add(warning));
       add((await picturePixels(prepared.png)).data);
     }
@@ -101,21 +101,23 @@ export async function prepareKeyframes(
   return { png: await sharp(frames, { raw, limitInputPixels: false }).png().toBuffer(), warnings: [...warnings] };
 }
 
+/** An error about one of several pictures. @param number from 1 */
+function byNumber(field: string, number: number, error: unknown): unknown {
+  return error instanceof FusionError && error.field === field
+    ? renameField(error, field, `Picture ${number} of \`${field}\``)
+    : error;
+}
+
 interface Clip extends Size {
   /** How many frames it has, or at least {@link manyFrames}. */
   count: number;
-  /** Its frames in a size, each uint8 [height, width, 3]. */
-  frames(size: Size, signal: AbortSignal): AsyncGenerator<Uint8Array>;
+  /** Its frames in a size, each uint8 [height, width, 4]. */
+  frames(size: Size): AsyncGenerator<Uint8Array>;
 }
 
-async function withClip<T>(
-  field: string,
-  file: Uint8Array,
-  use: (clip: Clip, signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const limit = timeLimit(maxSeconds * 1000);
+async function withClip<T>(field: string, file: Uint8Array, use: (clip: Clip) => Promise<T>): Promise<T> {
   try {
-    const clip = isWebp(file) ? await openAnimation(file) : await openVideo(file, limit.signal);
+    const clip = await openClip(field, new Uint8Array(file));
     if (clip.width * clip.height > maxPicturePixels) {
       throw invalidField(
         field,
@@ -123,55 +125,59 @@ async function withClip<T>(
         `frames of at most ${maxPicturePixels} pixels`,
       );
     }
-    return await use(clip, limit.signal);
+    return await use(clip);
   } catch (error) {
     if (error instanceof FusionError) {
       throw error;
     }
-    const reason = limit.isOver ? `it takes longer than ${maxSeconds} seconds` : reasonOf(error).split('\n')[0];
-    const message = `\`${field}\` must be ${clipMustBe}; the file cannot be read (${reason})`;
+    const message = `\`${field}\` must be ${clipMustBe}; the file cannot be read (${reasonOf(error).split('\n')[0]})`;
     throw new FusionError(Status.INVALID_ARGUMENT, message, { reason: 'INVALID_FIELD', field, cause: error });
-  } finally {
-    limit.end();
   }
 }
 
-async function openVideo(file: Uint8Array, signal: AbortSignal): Promise<Clip> {
-  const clip = await readClip(file, manyFrames, signal);
+async function openClip(field: string, file: Uint8Array<ArrayBuffer>): Promise<Clip> {
+  if (file.length === 0) {
+    throw invalidField(field, inWords('an empty file'), clipMustBe);
+  }
+  const type = pictureTypeOf(file);
+  const clip = type === 'WebP' ? await openAnimation(file) : undefined;
+  if (type !== undefined && (clip?.count ?? 1) === 1) {
+    throw invalidField(field, inWords(`a single ${type} picture`), clipMustBe);
+  }
+  return clip ?? openVideo(file);
+}
+
+async function openVideo(file: Uint8Array<ArrayBuffer>): Promise<Clip> {
+  const clip = await readClip(file, manyFrames);
   const { width, height, packets } = clip;
-  return { width, height, count: packets.length, frames: (size, decoding) => videoFrames(clip, size, decoding) };
+  return { width, height, count: packets.length, frames: (size) => videoFrames(clip, size) };
 }
 
-async function* videoFrames(clip: EncodedClip, size: Size, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  await requireSmallFrames(clip, signal);
-  for await (const { data, width, height } of decodeFrames(clip, { signal, maxPixels: maxPicturePixels })) {
+async function* videoFrames(clip: EncodedClip, size: Size): AsyncGenerator<Uint8Array> {
+  for await (const { data, width, height } of decodeFrames(clip, { maxPixels: maxPicturePixels })) {
     const picture = sharp(data, { raw: { width, height, channels: 4 }, limitInputPixels: maxPicturePixels });
-    yield await scaled(picture.rotate(clip.rotation), size);
+    yield await scaled(await squareSamples(picture.rotate(clip.rotation), clip), size);
   }
 }
 
-/**
- * Decodes the first frame alone: it may be far larger than the file's index says, and with many packets the decoder would take
- * memory for many of them before one can be checked.
- */
-async function requireSmallFrames(clip: EncodedClip, signal: AbortSignal): Promise<void> {
-  const first = { config: clip.config, packets: clip.packets.slice(0, 1) };
-  for await (const _ of decodeFrames(first, { signal, maxPixels: maxPicturePixels })) {
-    // Its size is allowed.
+/** A frame as it is shown: it may be stored with samples that are wider than high, or the reverse. */
+async function squareSamples(picture: Sharp, { isSquare, width, height }: EncodedClip): Promise<Sharp> {
+  if (isSquare) {
+    return picture;
   }
+  const data = await picture.resize({ width, height, fit: 'fill' }).raw().toBuffer();
+  return sharp(data, { raw: { width, height, channels: 4 }, limitInputPixels: maxPicturePixels });
 }
 
 async function openAnimation(file: Uint8Array): Promise<Clip> {
-  const { width, height, pageHeight = height, pages = 1 } = await sharp(file).metadata();
+  const { width, height, pageHeight = height, pages = 1 } = await sharp(file, { limitInputPixels: false }).metadata();
   return {
     width,
     height: pageHeight,
     count: pages,
-    async *frames(size, signal) {
+    async *frames(size) {
       for (let page = 0; page < pages; page++) {
-        signal.throwIfAborted();
-        const picture = sharp(file, { page, limitInputPixels: maxPicturePixels, failOn: 'error' });
-        yield await scaled(picture.flatten({ background: '#ffffff' }), size);
+        yield await scaled(sharp(file, { page, limitInputPixels: maxPicturePixels, failOn: 'error' }), size);
       }
     },
   };
@@ -181,13 +187,7 @@ function scaled(picture: Sharp, size: Size): Promise<Uint8Array> {
   return picture
     .resize({ ...size, fit: 'cover', position: 'centre' })
     .toColourspace('srgb')
-    .removeAlpha()
+    .ensureAlpha()
     .raw()
-    .timeout({ seconds: maxSeconds })
     .toBuffer();
-}
-
-function isWebp(file: Uint8Array): boolean {
-  const text = Buffer.from(file.buffer, file.byteOffset, Math.min(12, file.length)).toString('latin1');
-  return text.startsWith('RIFF') && text.endsWith('WEBP');
 }

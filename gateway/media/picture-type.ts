@@ -16,36 +16,42 @@ export function requirePicture(field: string, file: Uint8Array): PictureType {
   if (file.length > maxPictureBytes) {
     throw invalidField(field, inWords(`${file.length} bytes`), `a picture of at most ${maxPictureBytes} bytes`);
   }
-  const bytes = Buffer.from(file.buffer, file.byteOffset, file.byteLength);
-  const text = (start: number, end: number) => bytes.toString('latin1', start, end);
-  if (text(0, 8) === '\x89PNG\r\n\x1a\n') {
-    if (isAnimatedPng(bytes)) {
-      throw invalidField(field, inWords('an animated PNG'), 'a single picture, not an animation');
-    }
-    return 'PNG';
+  const type = pictureTypeOf(file);
+  if (type === undefined) {
+    throw invalidField(field, otherKind(file), mustBe);
   }
-  if (text(0, 3) === '\xff\xd8\xff') {
-    return 'JPEG';
+  if (type === 'PNG' && isAnimatedPng(asBuffer(file))) {
+    throw invalidField(field, inWords('an animated PNG'), 'a single picture, not an animation');
   }
-  if (text(0, 4) === 'RIFF' && text(8, 12) === 'WEBP') {
-    return 'WebP';
-  }
-  if (text(4, 8) === 'ftyp') {
-    const brands = [...text(8, Math.min(bytes.readUInt32BE(0), 64)).matchAll(/.{4}/gs)].map(([brand]) => brand);
-    if (brands[0] === 'avis') {
-      throw invalidField(field, inWords('an animated AVIF'), 'a single picture, not an animation');
-    }
-    if (brands.includes('avif')) {
-      return 'AVIF';
-    }
-    // Its decoder is patented, and not among those of the image library.
-    const isHeic = brands.some((brand) => /^(he[iv][cxms]|mif1|msf1)$/.test(brand));
-    throw invalidField(field, isHeic ? 'HEIC; save it as JPEG' : 'another file', mustBe);
-  }
-  throw invalidField(field, kindOf(text(0, 16)), mustBe);
+  return type;
 }
 
-function kindOf(start: string): string {
+/** The kind of a picture by its first bytes; undefined for an animated AVIF and other files. */
+export function pictureTypeOf(file: Uint8Array): PictureType | undefined {
+  const start = startOf(file);
+  if (start.startsWith('\x89PNG\r\n\x1a\n')) {
+    return 'PNG';
+  }
+  if (start.startsWith('\xff\xd8\xff')) {
+    return 'JPEG';
+  }
+  if (start.startsWith('RIFF') && start.slice(8, 12) === 'WEBP') {
+    return 'WebP';
+  }
+  const brands = brandsOf(file);
+  return brands[0] !== 'avis' && brands.includes('avif') ? 'AVIF' : undefined;
+}
+
+/** What another file is, as an error calls it. */
+function otherKind(file: Uint8Array): object | string {
+  const brands = brandsOf(file);
+  if (brands[0] === 'avis') {
+    return inWords('an animated AVIF');
+  }
+  // Its decoder is patented, and not among those of the image library.
+  if (brands.some((brand) => /^(he[iv][cxms]|mif1|msf1)$/.test(brand))) {
+    return 'HEIC; save it as JPEG';
+  }
   const known: [RegExp, string][] = [
     [/^GIF8/, 'GIF'],
     [/^BM/, 'BMP'],
@@ -53,7 +59,26 @@ function kindOf(start: string): string {
     [/^%PDF/, 'PDF'],
     [/^\s*<(\?xml|svg)/, 'SVG'],
   ];
-  return known.find(([pattern]) => pattern.test(start))?.[1] ?? 'another file';
+  return known.find(([pattern]) => pattern.test(startOf(file)))?.[1] ?? 'another file';
+}
+
+/** The formats that a file of the family of MP4 and AVIF names; none for other files. */
+function brandsOf(file: Uint8Array): string[] {
+  const start = startOf(file);
+  if (start.slice(4, 8) !== 'ftyp') {
+    return [];
+  }
+  const names = start.slice(8, Math.min(asBuffer(file).readUInt32BE(0), 64));
+  return [...names.matchAll(/.{4}/gs)].map(([brand]) => brand);
+}
+
+/** The first 64 bytes, as Latin-1. */
+function startOf(file: Uint8Array): string {
+  return asBuffer(file).toString('latin1', 0, 64);
+}
+
+function asBuffer(file: Uint8Array): Buffer {
+  return Buffer.from(file.buffer, file.byteOffset, file.byteLength);
 }
 
 /** Whether a chunk `acTL` comes before the picture's data. */

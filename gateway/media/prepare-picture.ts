@@ -4,9 +4,6 @@ import { FusionError, invalidField, inWords } from '../../services/kit/errors.ts
 import { maxPicturePixels } from '../../services/kit/pictures.ts';
 import { requirePicture } from './picture-type.ts';
 
-/** How long decoding and scaling may take, seconds. */
-const maxSeconds = 20;
-
 export interface PreparedPicture {
   /** RGB in 8 bits, of the requested size. */
   png: Uint8Array;
@@ -31,26 +28,37 @@ export async function preparePicture(
     });
   const header = await readable(() => sharp(file, { limitInputPixels: false }).metadata());
   const given = requireSingle(field, header);
-  const { data, info } = await readable(() =>
+  const data = await readable(() =>
     openPicture(file)
       .autoOrient()
       .resize({ ...size, fit: 'cover', position: 'centre' })
       .toColourspace('srgb')
       .ensureAlpha()
       .raw({ depth: 'uchar' })
-      .timeout({ seconds: maxSeconds })
-      .toBuffer({ resolveWithObject: true }),
+      .toBuffer(),
   );
-  const { width, height, channels } = info;
-  const picture = sharp(data, { raw: { width, height, channels } });
-  const png = await picture.flatten({ background: '#ffffff' }).removeAlpha().png().toBuffer();
-  return {
-    png,
-    warnings: [
-      ...(isTransparent(data) ? ['The picture is partly transparent: it was put on white'] : []),
-      ...cutEdges('picture', given, size),
-    ],
-  };
+  const { rgb, warnings } = await onWhite('picture', data, size);
+  const png = await sharp(rgb, { raw: { ...size, channels: 3 } })
+    .png()
+    .toBuffer();
+  return { png, warnings: [...warnings, ...cutEdges('picture', given, size)] };
+}
+
+/**
+ * Puts a picture on white where it is transparent.
+ *
+ * @param what the picture, as a warning calls it
+ * @param rgba uint8 [height, width, 4]
+ * @returns uint8 [height, width, 3]
+ */
+export async function onWhite(
+  what: string,
+  rgba: Uint8Array,
+  { width, height }: { width: number; height: number },
+): Promise<{ rgb: Uint8Array; warnings: string[] }> {
+  const picture = sharp(rgba, { raw: { width, height, channels: 4 } });
+  const rgb = await picture.flatten({ background: '#ffffff' }).removeAlpha().raw().toBuffer();
+  return { rgb, warnings: isTransparent(rgba) ? [`The ${what} is partly transparent: it was put on white`] : [] };
 }
 
 /** The pixels of a prepared picture, uint8 [height, width, 3]. */

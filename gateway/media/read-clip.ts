@@ -1,66 +1,47 @@
-import { once } from 'node:events';
-import { Worker } from 'node:worker_threads';
-import type { ClipAnswer, ClipTask, EncodedClip } from './clip-worker.ts';
+import { ALL_FORMATS, BufferSource, EncodedPacketSink, Input } from 'mediabunny';
+import type { EncodedFrame, EncodedVideo } from '../../services/media/decode-video.ts';
 
-/** Of a thread's own objects; the bytes of files and frames are outside. */
-const maxHeapMegabytes = 64;
-const maxIdleThreads = 2;
-const maxIdleSeconds = 10;
+/** An encoded clip. */
+export interface EncodedClip extends EncodedVideo {
+  /** Pixels as it is shown: turned upright, its samples made square. */
+  width: number;
+  height: number;
+  /** Degrees clockwise by which its frames are turned. */
+  rotation: number;
+  /** Whether its samples are square. */
+  isSquare: boolean;
+  packets: EncodedFrame[];
+}
 
-/** Threads without a clip: starting one takes 0.2 s of CPU time. */
-const idleThreads = new Set<Worker>();
-
-/**
- * Reads the encoded frames of a video file, at most `maxFrames`, in a thread with little memory. Throws an Error for a file that
- * is not a readable video or takes too much memory, and the signal's reason once it has aborted.
- */
-export async function readClip(file: Uint8Array, maxFrames: number, signal: AbortSignal): Promise<EncodedClip> {
-  const thread = takeThread();
+/** Reads the encoded frames of a video file, at most `maxFrames`. Throws an Error for a file that is not a readable video. */
+export async function readClip(file: Uint8Array<ArrayBuffer>, maxFrames: number): Promise<EncodedClip> {
+  const input = new Input({ source: new BufferSource(file), formats: ALL_FORMATS });
   try {
-    const copy = new Uint8Array(file);
-    thread.postMessage({ file: copy, maxFrames } satisfies ClipTask, [copy.buffer]);
-    const [answer] = (await once(thread, 'message', { signal })) as [ClipAnswer];
-    keepThread(thread);
-    if ('fault' in answer) {
-      throw new Error(answer.fault);
+    const track = (await input.canRead()) ? await input.getPrimaryVideoTrack() : undefined;
+    if (!track) {
+      throw new Error('it has no video track');
     }
-    return answer.clip;
-  } catch (error) {
-    if (!idleThreads.has(thread)) {
-      void thread.terminate();
+    const packets: EncodedFrame[] = [];
+    for await (const packet of new EncodedPacketSink(track).packets()) {
+      if (packets.length === maxFrames) {
+        break;
+      }
+      packets.push(packet);
     }
-    throw (error as NodeJS.ErrnoException).code === 'ERR_WORKER_OUT_OF_MEMORY'
-      ? new Error('its index is too large')
-      : error;
-  }
-}
-
-function takeThread(): Worker {
-  const [idle] = idleThreads;
-  if (idle) {
-    idleThreads.delete(idle);
-    idle.ref();
-    return idle;
-  }
-  const thread = new Worker(new URL('./clip-worker.js', import.meta.url), {
-    resourceLimits: { maxOldGenerationSizeMb: maxHeapMegabytes, maxYoungGenerationSizeMb: 16 },
-  });
-  thread.on('error', () => {});
-  thread.on('exit', () => idleThreads.delete(thread));
-  return thread;
-}
-
-/** Keeps a thread for the next clip. It does not keep the process alive. */
-function keepThread(thread: Worker): void {
-  thread.unref();
-  if (idleThreads.size >= maxIdleThreads) {
-    void thread.terminate();
-    return;
-  }
-  idleThreads.add(thread);
-  setTimeout(() => {
-    if (idleThreads.delete(thread)) {
-      void thread.terminate();
+    const { packetCount } = await track.computePacketStats(maxFrames);
+    if (packets.length < Math.min(packetCount, maxFrames)) {
+      throw new Error(`it is cut short: ${packets.length} of its ${packetCount} frames are there`);
     }
-  }, maxIdleSeconds * 1000).unref();
+    const { num, den } = await track.getPixelAspectRatio();
+    return {
+      width: await track.getDisplayWidth(),
+      height: await track.getDisplayHeight(),
+      rotation: await track.getRotation(),
+      isSquare: num === den,
+      config: await track.getDecoderConfig(),
+      packets,
+    };
+  } finally {
+    input.dispose();
+  }
 }
