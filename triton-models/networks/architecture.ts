@@ -33,6 +33,10 @@ export interface Network extends Pick<ArchitectureFacts<unknown>, 'maxBatchSize'
   config: unknown;
   interface: NetworkInterface;
   parsePublished(field: string, given: unknown): unknown;
+  /** Facts besides the constructor arguments that published ones must agree with. Default: none. */
+  stated?: Readonly<Record<string, unknown>>;
+  /** The network with other constructor arguments in place of those that it has. Throws like `parse`. */
+  withArguments(others: object): Network;
   build(g: Graph): void;
   /** Networks that are easily mistaken for this one. */
   variants(): { name: string; build(g: Graph): void }[];
@@ -45,12 +49,13 @@ export type Architecture = (field: string, given: unknown) => Network;
 
 export function architecture<Config>(facts: ArchitectureFacts<Config>): Architecture {
   const { parse, build, maxBatchSize, allowsHalf, enginePrecision } = facts;
-  return (field, given) => {
+  const create: Architecture = (field, given) => {
     const config = parse(field, given);
     return {
       config,
       interface: facts.interface(config),
       parsePublished: facts.parsePublished ?? parse,
+      withArguments: (others) => create(field, { ...config, ...others }),
       build: (g) => build(g, config),
       variants: () =>
         Object.entries(facts.variants?.(config) ?? {}).map(([name, other]) => ({
@@ -63,4 +68,5 @@ export function architecture<Config>(facts: ArchitectureFacts<Config>): Architec
       enginePrecision,
     };
   };
+  return create;
 }

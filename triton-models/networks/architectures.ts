@@ -21,7 +21,12 @@ import {
   type VideoMovqConfig,
   videoMovqSchema,
 } from '../../services/pipeline/networks/movq.ts';
-import { parseT5Config, t5EncoderInterface, t5Schema } from '../../services/pipeline/networks/t5-encoder.ts';
+import {
+  parsePublishedTextEncoder,
+  parseT5Config,
+  t5EncoderInterface,
+  t5Schema,
+} from '../../services/pipeline/networks/t5-encoder.ts';
 import {
   interpolationUNetInterface,
   keyframeUNetInterface,
@@ -155,6 +160,7 @@ export const architectures = {
   t5Encoder: architecture({
     ...enginesOf('t5'),
     parse: parseT5Config,
+    parsePublished: parsePublishedTextEncoder,
     build: t5Encoder,
     interface: t5EncoderInterface,
     maxBatchSize: 8,
@@ -255,7 +261,10 @@ export function networksOf(preset: Preset): PresetNetworks {
   const ofInterpolation = isInterpolationUNet11(interpolation.network) ? interpolationUNet11 : interpolationUNet;
   const decoding = decoder.kind === 'image' ? architectures.movqDecoder : architectures.movqVideoDecoder;
   return {
-    textEncoder: architectures.t5Encoder('textEncoder.network', textEncoder.network),
+    textEncoder: {
+      ...architectures.t5Encoder('textEncoder.network', textEncoder.network),
+      stated: { tokens_length: textEncoder.maxTokens },
+    },
     keyframes: ofKeyframes('keyframes.network', keyframes.network),
     ...firstFrameNetworksOf(preset),
     interpolation: ofInterpolation('interpolation.network', interpolation.network),

@@ -121,16 +121,14 @@ export async function argumentFaults(
     if (published === undefined) {
       continue;
     }
-    const { file, at } = published;
-    const place = [basename(file), ...at].join(': ');
-    const content = parseObject(await readFile(file, 'utf8').catch(() => ''));
-    const given = at.reduce<unknown>((part, name) => (part as Record<string, unknown> | undefined)?.[name], content);
-    if (typeof given !== 'object' || given === null) {
+    const { place, given } = await readArguments(published);
+    if (given === undefined) {
       faults.push(`${place} must be an object with the network's arguments`);
       continue;
     }
     try {
-      faults.push(...differences(place, network.parsePublished('', given) as Record<string, unknown>, network.config));
+      const expected = { ...(network.config as object), ...network.stated };
+      faults.push(...differences(place, network.parsePublished('', given) as Record<string, unknown>, expected));
     } catch (error) {
       faults.push(`${place}: ${(error as Error).message}`);
     }
@@ -138,7 +136,18 @@ export async function argumentFaults(
   return faults;
 }
 
-type PublishedNetwork = Pick<Network, 'config' | 'parsePublished'>;
+type PublishedNetwork = Pick<Network, 'config' | 'parsePublished' | 'stated'>;
+
+/** The published arguments of a network, and where they stand, for errors; undefined if there is no object there. */
+export async function readArguments({
+  file,
+  at,
+}: NonNullable<CheckpointSource['arguments']>): Promise<{ place: string; given: object | undefined }> {
+  const content = parseObject(await readFile(file, 'utf8').catch(() => ''));
+  const given = at.reduce<unknown>((part, name) => (part as Record<string, unknown> | undefined)?.[name], content);
+  const isObject = typeof given === 'object' && given !== null;
+  return { place: [basename(file), ...at].join(': '), given: isObject ? given : undefined };
+}
 
 function differences(place: string, found: Record<string, unknown>, network: unknown): string[] {
   return Object.entries(network as object).flatMap(([key, expected]) =>

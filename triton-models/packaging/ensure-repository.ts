@@ -18,6 +18,7 @@ import { type EnginePlan, type Precisions, planEngines } from '../tensorrt/plan-
 import { addVersion } from './add-version.ts';
 import { buildModel } from './build-model.ts';
 import { checkCheckpoints, type PlannedModel } from './check-checkpoints.ts';
+import { followArguments } from './follow-arguments.ts';
 import { type Manifest, readManifest, sourcesHash, writeManifest } from './manifest.ts';
 import { keyframeEncoders } from './movq-models.ts';
 import { findTokenizer, includeTokenizer, placeTokenizer, tokenizerName } from './place-tokenizer.ts';
@@ -108,7 +109,7 @@ const buildingPrefix = '.building-';
 export async function ensureRepository(preset: Preset, options: RepositoryOptions = {}): Promise<Repository> {
   const { target = 'onnxruntime', checkpoint } = options;
   const from = checkpoint && resolve(checkpoint);
-  const usual = servedModels(preset, from);
+  const usual = await Promise.all(servedModels(preset, from).map(followArguments));
   const models = [...usual, ...(await keyframeEncoders(preset, options.encoder, from))];
   const engine = target === 'onnxruntime' ? undefined : target.tensorrt;
   const built = await ensureModels(engine ? `${preset.name}-tensorrt` : preset.name, models, {
@@ -182,7 +183,7 @@ export async function ensureModels(
       isNew: plan.existing === undefined,
       isChanged: plan.loras !== undefined,
       seconds,
-      notes: [...notesOf(checkpoints.get(name)), ...notes],
+      notes: [...(plan.existing ? [] : (plan.model.notes ?? [])), ...notesOf(checkpoints.get(name)), ...notes],
     });
     options.onModel?.(models.at(-1)!);
   }

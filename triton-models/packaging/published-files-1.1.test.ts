@@ -225,12 +225,33 @@ test('engines are planned for the items of each call', async () => {
   expect(await shapes('picture_encoder')).toEqual(['image:1x3x64x64']);
 });
 
+test('configs.json decides the arguments that the stages do not depend on', async () => {
+  const path = join(published, 'configs.json');
+  const { t2v, ...others } = configsOf(preset);
+  await writeFile(path, JSON.stringify({ ...others, t2v: { configs: { ...t2v.configs, head_dim: 4 } } }));
+  try {
+    const { models: built } = await build('followed');
+    const changed = built.filter(({ notes }) => notes.length > 0);
+    expect(changed.map(({ name, notes }) => [name, notes])).toEqual(
+      ['keyframe_unet', 'first_frame_unet'].map((name) => [
+        name,
+        ['configs.json: t2v: configs: built with `head_dim` 4 instead of 8'],
+      ]),
+    );
+    const graphOf = (repository: string) => readFile(join(folder, repository, 'keyframe_unet', '1', 'model.onnx'));
+    expect((await graphOf('followed')).equals(await graphOf('portable'))).toBe(false);
+  } finally {
+    await writeFile(path, JSON.stringify(configsOf(preset)));
+  }
+});
+
 test('every fault of configs.json is named before anything is written', async () => {
   const path = join(published, 'configs.json');
-  const { t2v, interpolation, image_movq } = configsOf(preset);
+  const { t2v, interpolation, image_movq, text_encoder } = configsOf(preset);
   const wrong = {
     t2v: { configs: { ...t2v.configs, colour: 1 } },
-    interpolation: { configs: { ...interpolation.configs, pass_skip_frames: false } },
+    interpolation: { configs: { ...interpolation.configs, out_channels: 8 } },
+    text_encoder: { ...text_encoder, tokens_length: 77 },
     image_movq: { configs: { ...image_movq.configs, temporal: true } },
   };
   await writeFile(path, JSON.stringify(wrong));
@@ -238,7 +259,8 @@ test('every fault of configs.json is named before anything is written', async ()
     const refusal = await build('refused').then(String, String);
     for (const fault of [
       /keyframe_unet: [\s\S]*configs\.json: t2v: configs: .*`colour` is not a known field/,
-      /configs\.json: interpolation: configs: `pass_skip_frames` must be true \(got false\)/,
+      /configs\.json: interpolation: configs: `out_channels` must be 12 \(got 8\)/,
+      /configs\.json: text_encoder: `tokens_length` must be 32 \(got 77\)/,
       /picture_decoder: [\s\S]*`temporal` is not a known field[\s\S]*picture_encoder: /,
       /configs\.json: video_movq: configs must be an object/,
     ]) {

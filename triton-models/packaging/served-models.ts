@@ -6,6 +6,8 @@ import { type CheckpointSource, checkpointSources } from './checkpoint-source.ts
 export interface ServedModel extends NamedNetwork {
   /** Location of its checkpoint. */
   sources: readonly CheckpointSource[];
+  /** Sentences about how it differs from the preset's. */
+  notes?: readonly string[];
 }
 
 /**

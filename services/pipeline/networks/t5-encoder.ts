@@ -32,6 +32,31 @@ export type T5Config = z.infer<typeof t5Schema>;
 
 export const parseT5Config = (field: string, given: unknown): T5Config => parseNetwork(t5Schema, field, given);
 
+const published = z.strictObject({
+  /** Where the encoder's weights come from. */
+  weights_path: z.string(),
+  tokens_length: size.default(128),
+  context_dim: size.default(4096),
+  /** How its authors' program loads the weights. */
+  low_cpu_mem_usage: z.boolean().optional(),
+  load_in_8bit: z.literal(false).optional(),
+  load_in_4bit: z.literal(false).optional(),
+});
+
+/**
+ * The arguments with which Kandinsky Video 1.1 publishes its text encoder: what they say about the network, and the number of
+ * tokens. Throws as {@link parseT5Config}.
+ */
+export function parsePublishedTextEncoder(
+  field: string,
+  given: unknown,
+): Pick<T5Config, 'context_dim'> & {
+  tokens_length: number;
+} {
+  const { context_dim, tokens_length } = parseNetwork(published, field, given);
+  return { context_dim, tokens_length };
+}
+
 /** The text encoder and its projection, one item a text; the context is zero where masked. */
 export function t5EncoderInterface({ context_dim }: T5Config) {
   return {
