@@ -3,6 +3,7 @@ import type { NewVideo } from '../gateway/client/video-client.ts';
 import { FusionError, invalidField } from '../services/kit/errors.ts';
 import { maxPictureBytes } from '../services/kit/pictures.ts';
 import { reasonOf } from '../services/kit/reason-of.ts';
+import { numberedFrames, requireOneSeries } from '../triton-models/metrics/numbered-frames.ts';
 import { readStart } from './read-image.ts';
 
 const flag = '--keyframes';
@@ -46,11 +47,10 @@ export async function readKeyframeFiles(
 }
 
 async function picturesIn(folder: string, field: string): Promise<string[]> {
-  // Loads the readers of video files.
-  const { numberedFrames } = await import('../triton-models/metrics/open-clip.ts');
   const found = await numberedFrames(folder);
   if (found.length === 0) {
     throw invalidField(field, folder, 'a clip, or a folder of numbered pictures such as 01.png');
   }
+  requireOneSeries(field, folder, found);
   return found;
 }

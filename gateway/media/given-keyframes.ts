@@ -4,6 +4,7 @@ import { FusionError, invalidField, inWords, renameField } from '../../services/
 import { maxPictureBytes, maxPicturePixels, minKeyframes } from '../../services/kit/pictures.ts';
 import { reasonOf } from '../../services/kit/reason-of.ts';
 import { decodeFrames } from '../../services/media/decode-video.ts';
+import { isShown } from '../../services/media/edit-list.ts';
 import { pictureTypeOf } from './picture-type.ts';
 import { cutEdges, onWhite, picturePixels, preparePicture } from './prepare-picture.ts';
 import { type EncodedClip, readClip } from './read-clip.ts';
@@ -149,14 +150,16 @@ async function openClip(field: string, file: Uint8Array<ArrayBuffer>): Promise<C
 
 async function openVideo(file: Uint8Array<ArrayBuffer>): Promise<Clip> {
   const clip = await readClip(file, manyFrames);
-  const { width, height, packets } = clip;
-  return { width, height, count: packets.length, frames: (size) => videoFrames(clip, size) };
+  const { width, height, packets, shown } = clip;
+  const count =
+    packets.length < manyFrames ? packets.filter(({ timestamp }) => isShown(timestamp, shown)).length : manyFrames;
+  return { width, height, count, frames: (size) => videoFrames(clip, size) };
 }
 
 async function* videoFrames(clip: EncodedClip, size: Size): AsyncGenerator<Uint8Array> {
   for await (const { data, width, height } of decodeFrames(clip, { maxPixels: maxPicturePixels })) {
     const picture = sharp(data, { raw: { width, height, channels: 4 }, limitInputPixels: maxPicturePixels });
-    yield await scaled(await squareSamples(picture.rotate(clip.rotation), clip), size);
+    yield await scaled(await squareSamples(picture, clip), size);
   }
 }
 

@@ -1,13 +1,12 @@
 import { ALL_FORMATS, BufferSource, EncodedPacketSink, Input } from 'mediabunny';
 import type { EncodedFrame, EncodedVideo } from '../../services/media/decode-video.ts';
+import { storageOf } from '../../services/media/video-storage.ts';
 
 /** An encoded clip. */
 export interface EncodedClip extends EncodedVideo {
   /** Pixels as it is shown: turned upright, its samples made square. */
   width: number;
   height: number;
-  /** Degrees clockwise by which its frames are turned. */
-  rotation: number;
   /** Whether its samples are square. */
   isSquare: boolean;
   packets: EncodedFrame[];
@@ -36,9 +35,8 @@ export async function readClip(file: Uint8Array<ArrayBuffer>, maxFrames: number)
     return {
       width: await track.getDisplayWidth(),
       height: await track.getDisplayHeight(),
-      rotation: await track.getRotation(),
       isSquare: num === den,
-      config: await track.getDecoderConfig(),
+      ...(await storageOf(track, async (offset, length) => file.subarray(offset, offset + length))),
       packets,
     };
   } finally {

@@ -32,6 +32,10 @@ beforeAll(async () => {
   await cp(at('a'), at('mixed'), { recursive: true });
   await cp(at('b/cat/frame-1.png'), at('mixed/poster1.png'));
   await writeFile(at('text.mp4'), 'not a video');
+  await copyFrames('seeds', ['seed42_0001.png', 'seed42_0003.png', 'seed42_0005.png']);
+  await copyFrames('two-seeds', ['seed42_0001.png', 'seed42_0002.png', 'seed43_0001.png']);
+  await copyFrames('gap', ['1.png', '2.png', '4.png']);
+  await copyFrames('twice', ['1.png', '01.png']);
 });
 
 test('compares folders of videos by name, whatever their formats: table, CSV and picture', async () => {
@@ -60,6 +64,7 @@ test('equal videos score perfectly, compressed ones well, others poorly', async 
   await writePictures('negative', { invert: true });
   expect((await figures('b/cat', 'negative')).ssim).toBeLessThan(0);
   expect(await figures('b/cat', 'short', '--frames', '7')).toMatchObject({ mse: 0, frames: 7 });
+  expect(await figures('seeds', 'seeds')).toMatchObject({ mse: 0, frames: 3 });
 });
 
 test('numbered WebP animations are videos, not frames', async () => {
@@ -183,6 +188,9 @@ describe('mismatches are rejected before anything is compared', () => {
     ['a', 'b/cat', '`candidate` must be a folder of videos, as the reference is'],
     ['a/cat.mp4', 'b', '`candidate` must be one video, as the reference is'],
     ['mixed', 'mixed', 'not both: it has the frame "poster1.png" and the video "cat.mp4"'],
+    ['two-seeds', 'seeds', 'one series of numbered pictures: it has "seed42_0001.png" and "seed43_0001.png"'],
+    ['seeds', 'gap', 'numbered without gaps: "4.png" follows "2.png"'],
+    ['twice', 'seeds', 'one picture of each number: it has "01.png" and "1.png"'],
     ['b/cat', 'text.mp4', 'text.mp4 must be a readable video or picture'],
     ['b/cat', 'short', 'short must have 20 frames, as '],
     ['b/cat', 'small', 'small must be 48x32, the size of '],
@@ -241,6 +249,13 @@ async function writeVideo(name: string, open: (path: string, format: FrameFormat
 }
 
 /** As `ffmpeg` numbers them. */
+async function copyFrames(name: string, files: string[]) {
+  await mkdir(at(name));
+  for (const file of files) {
+    await cp(at('b/cat/frame-1.png'), at(name, file));
+  }
+}
+
 async function writePictures(name: string, { count = frames, side, invert }: PictureOptions = {}) {
   await mkdir(at(name), { recursive: true });
   for (let frame = 0; frame < count; frame++) {

@@ -1,7 +1,8 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, extname, join, parse } from 'node:path';
 import { invalidField } from '../../services/kit/errors.ts';
-import { isAnimation, numberedFrames, videoEndings } from './open-clip.ts';
+import { numberedFrames, requireEqualSteps, requireOneSeries } from './numbered-frames.ts';
+import { isAnimation, videoEndings } from './open-clip.ts';
 
 export interface VideoPair {
   /** The file's name without its ending. */
@@ -72,10 +73,11 @@ export async function findVideos(argument: string, path: string): Promise<FoundV
 
 /**
  * Whether a folder is a video of numbered frames. A WebP animation is a video of its own, not a frame. Throws INVALID_ARGUMENT for
- * a folder that has both frames and videos.
+ * a folder that has both frames and videos, several series of frames, or gaps between them.
  */
 async function isVideoOfFrames(argument: string, folder: string): Promise<boolean> {
-  const frame = await findFile(await numberedFrames(folder), async (file) => !(await isAnimation(file)));
+  const numbered = await numberedFrames(folder);
+  const frame = await findFile(numbered, async (file) => !(await isAnimation(file)));
   if (frame === undefined) {
     return false;
   }
@@ -87,6 +89,8 @@ async function isVideoOfFrames(argument: string, folder: string): Promise<boolea
     const fault = `it has the frame "${basename(frame)}" and the video "${basename(video)}"`;
     throw invalidField(argument, folder, `a folder of numbered frames or of videos, not both: ${fault}`);
   }
+  requireOneSeries(argument, folder, numbered);
+  requireEqualSteps(argument, folder, numbered);
   return true;
 }
 

@@ -1,11 +1,22 @@
-import { readdir, stat } from 'node:fs/promises';
-import { basename, extname, join } from 'node:path';
-import { ALL_FORMATS, FilePathSource, Input } from 'mediabunny';
+import { open, stat } from 'node:fs/promises';
+import { basename, extname } from 'node:path';
+import {
+  ALL_FORMATS,
+  EncodedPacketSink,
+  FilePathSource,
+  Input,
+  type InputVideoTrack,
+  type PacketRetrievalOptions,
+} from 'mediabunny';
 import { Status } from 'nice-grpc-common';
 import sharp, { type Sharp } from 'sharp';
 import { FusionError } from '../../services/kit/errors.ts';
 import { systemReasonOf } from '../../services/kit/reason-of.ts';
-import { decodeVideo } from '../../services/media/decode-video.ts';
+import { decodeFrames } from '../../services/media/decode-video.ts';
+import { isShown } from '../../services/media/edit-list.ts';
+import { UnreadableVideo } from '../../services/media/unreadable-video.ts';
+import { storageOf, type VideoStorage } from '../../services/media/video-storage.ts';
+import { numberedFrames } from './numbered-frames.ts';
 
 /** A video whose frames are decoded while they are read. */
 export interface Clip {
@@ -19,16 +30,8 @@ export interface Clip {
 }
 
 export const videoEndings = ['.mp4', '.webm', '.mov', '.webp'];
-const frameName = /^\D*\d+\.(png|jpe?g|webp)$/i;
 /** Frames of a WebP animation that are decoded together. */
 const pagesAtOnce = 16;
-
-/** The numbered pictures of a folder, by number. */
-export async function numberedFrames(folder: string): Promise<string[]> {
-  const names = (await readdir(folder)).filter((name) => frameName.test(name));
-  const numberOf = (name: string) => Number(/(\d+)\.\w+$/.exec(name)![1]);
-  return names.sort((a, b) => numberOf(a) - numberOf(b)).map((name) => join(folder, name));
-}
 
 /** Whether a file is a WebP animation. A file that can't be read is none: opening it reports why. */
 export async function isAnimation(path: string): Promise<boolean> {
@@ -104,44 +107,67 @@ async function openAnimation(path: string): Promise<Clip> {
 }
 
 async function openVideo(path: string): Promise<Clip> {
-  return withTrack(path, async (track) => ({
-    path,
-    width: await track.getDisplayWidth(),
-    height: await track.getDisplayHeight(),
-    frameCount: (await track.computePacketStats()).packetCount,
-    frames: () => readVideo(path),
-  }));
-}
-
-type VideoTrack = NonNullable<Awaited<ReturnType<Input['getPrimaryVideoTrack']>>>;
-
-async function withTrack<T>(path: string, use: (track: VideoTrack) => Promise<T>): Promise<T> {
-  const input = new Input({ source: new FilePathSource(path), formats: ALL_FORMATS });
+  const video = await openTrack(path);
   try {
-    return await readable(path, async () => {
-      const track = await input.getPrimaryVideoTrack();
-      if (!track) {
-        throw new Error('it has no video track');
-      }
-      return use(track);
-    });
+    const { track, rotation, shown } = video;
+    // Pixels as they are stored, even if they are not square: so does ffmpeg.
+    const stored = [await track.getCodedWidth(), await track.getCodedHeight()] as const;
+    const [width, height] = rotation % 180 === 0 ? stored : ([stored[1], stored[0]] as const);
+    let frameCount = 0;
+    for await (const { timestamp } of packetsOf(track, { metadataOnly: true })) {
+      frameCount += isShown(timestamp, shown) ? 1 : 0;
+    }
+    return { path, width, height, frameCount, frames: () => readVideo(path) };
+  } catch (error) {
+    throw notReadable(path, error as Error);
   } finally {
-    input.dispose();
+    await video.close();
   }
 }
 
 async function* readVideo(path: string): AsyncGenerator<Uint8Array> {
-  const input = new Input({ source: new FilePathSource(path), formats: ALL_FORMATS });
+  const video = await openTrack(path);
   try {
-    const track = (await input.getPrimaryVideoTrack())!;
-    for await (const { data } of decodeVideo(track)) {
+    for await (const { data } of decodeFrames({ ...video, packets: packetsOf(video.track) })) {
       yield data.filter((_, index) => index % 4 !== 3);
     }
   } catch (error) {
     throw notReadable(path, error as Error);
   } finally {
-    input.dispose();
+    await video.close();
   }
+}
+
+interface OpenTrack extends VideoStorage {
+  track: InputVideoTrack;
+  close(): Promise<void>;
+}
+
+async function openTrack(path: string): Promise<OpenTrack> {
+  const file = await open(path);
+  const input = new Input({ source: new FilePathSource(path), formats: ALL_FORMATS });
+  const close = async () => {
+    input.dispose();
+    await file.close();
+  };
+  try {
+    const track = await input.getPrimaryVideoTrack();
+    if (!track) {
+      throw new UnreadableVideo('it has no video track');
+    }
+    const read = async (offset: number, length: number) => {
+      const { buffer, bytesRead } = await file.read(new Uint8Array(length), 0, length, offset);
+      return buffer.subarray(0, bytesRead);
+    };
+    return { track, ...(await storageOf(track, read)), close };
+  } catch (error) {
+    await close();
+    throw notReadable(path, error as Error);
+  }
+}
+
+function packetsOf(track: InputVideoTrack, options?: PacketRetrievalOptions) {
+  return new EncodedPacketSink(track).packets(undefined, undefined, options);
 }
 
 function toRgb(picture: Sharp) {
@@ -158,7 +184,7 @@ function notReadable(path: string, error: Error): FusionError {
   if (error instanceof FusionError) {
     return error;
   }
-  const reason = systemReasonOf(error);
+  const reason = error instanceof UnreadableVideo ? error.message : systemReasonOf(error);
   return refused(`${path} must be a readable video or picture${reason === undefined ? '' : ` (${reason})`}`, error);
 }
 
