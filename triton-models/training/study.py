@@ -6,6 +6,7 @@ again. `perturbation` trains nothing: it judges nano's own weights. Run from tri
 """
 
 import argparse
+import json
 import os
 import random
 import statistics
@@ -21,7 +22,7 @@ from .keyframes import KeyframeStage
 from .networks.unet import TEMPORAL_CONDITIONINGS
 from .pool import Pool, draw_scenes, encode_clips, load_movq, make_pool, render_scenes
 from .refine import take_autoencoder
-from .settings import ARCHITECTURE, CPU, GPU_ARCHITECTURE
+from .settings import ARCHITECTURE, CPU, GPU_ARCHITECTURE, MIXED_NORMS
 from .step import Step
 from .study_decoders import study_decoders
 from .study_perturbation import denoised, perturbed, study_perturbation
@@ -30,9 +31,9 @@ from .world.detector import compare
 from .world.grammar import WORLDS, caption
 from .world_classifier import accuracy, classifier, frechet_distance
 
-HELD_OUT = 16
+HELD_OUT = 32
 # Steps of the classifier, and of sampling keyframes.
-CLASSIFIER_STEPS, SAMPLING_STEPS = 150, 10
+CLASSIFIER_STEPS, SAMPLING_STEPS = 600, 10
 WARM_UP_STEPS = 20
 TIMES = (100, 300, 500, 700, 900)
 GUIDANCE = (0.0, 0.25, 0.5, 1.0)
@@ -45,11 +46,14 @@ TIME_DIMS = {"Conv1dAttn1dLayers": 80, "Conv1dAttn1dBlocks": 64, "Conv1dAttn3dBl
 # Shared by all networks: one level, in which every block sees the other frames.
 SMALL = {"model_channels": 32, "init_channels": 32, "groups": 4, "head_dim": 16, "dim_mult": [1], "num_blocks": [2], "add_self_attention": [True]}
 SETTINGS = {
-    **CPU, "workers": 1, "architecture": {**ARCHITECTURE, "movq": GPU_ARCHITECTURE["movq"]}, "refine": {"from": "weights/nano"},
-    "clips": {"count": 240, "shards": 1, "stride": 4},
-    "films": {"count": 60, "shards": 1, "stride": 1},
-    "interpolation": {**CPU["interpolation"], "batch": 6}, "keyframes": {**CPU["keyframes"], "families": 3, "members": 1, "sparse_until": 0},
+    **CPU, "workers": 1, "bfloat16": MIXED_NORMS, "architecture": {**ARCHITECTURE, "movq": GPU_ARCHITECTURE["movq"]}, "refine": {"from": "weights/nano"},
+    "clips": {"count": 1440, "shards": 1, "stride": 4},
+    "films": {"count": 120, "shards": 1, "stride": 1},
+    "interpolation": {**CPU["interpolation"], "batch": 12},
+    "keyframes": {**CPU["keyframes"], "families": 12, "members": 1, "sparse_until": 0},
 }
+# What judges is computed in float32.
+EXACT = {**SETTINGS, "bfloat16": False}
 
 
 def with_network(stage, **arguments):
@@ -62,7 +66,7 @@ def held_out(run_folder, name):
     path = os.path.join(run_folder, f"held-out-{name}.pt")
     if not os.path.exists(path):
         drawn = draw_scenes(SETTINGS, HELD_OUT, f"held out {name}", unseen=True)
-        torch.save(encode_clips(load_movq(SETTINGS, run_folder), drawn, SETTINGS[name], SETTINGS), path)
+        torch.save(encode_clips(load_movq(SETTINGS, run_folder), drawn, SETTINGS[name], EXACT), path)
     scenes, latents = torch.load(path, weights_only=False)
     return scenes, latents.float()
 
@@ -190,6 +194,23 @@ def parameters(networks):
     return sum(parameter.numel() for parameter in networks["unet"].parameters())
 
 
+def record(run_folder, study, name, seed, figures):
+    """Adds a network's figures, by column, to the study's lines of JSON."""
+    with open(os.path.join(run_folder, f"{study}.jsonl"), "a") as file:
+        file.write(json.dumps({"name": name, "seed": seed, **figures}) + "\n")
+
+
+def print_judged(run_folder, study, columns, found, judge):
+    """A row of the table for every design of `found`; `judge` maps (stage, networks) to the columns' figures."""
+    for name, trained_stages in found.items():
+        results = []
+        for seed, (stage, networks) in enumerate(trained_stages, 1):
+            results.append(judge(stage, networks))
+            record(run_folder, study, name, seed, dict(zip(columns, results[-1])))
+        cells = [over_seeds(list(column)) for column in zip(*results)]
+        print(f"| {name} | {parameters(trained_stages[0][1])} | " + " | ".join(cells) + " |", flush=True)
+
+
 def over_seeds(values):
     if len(values) == 1:
         return f"{values[0]:.3f}"
@@ -254,10 +275,8 @@ def study_interpolation(run_folder, steps, seeds):
     for name, latents in (("truth, through the autoencoder", clips), ("blend", blended)):
         psnr, distance = judge_pixels(latents, judges)
         print(f"| {name} | | " + " | " * (len(columns) - 2) + f"{psnr:.3f} | {distance:.3f} |", flush=True)
-    for name, trained_stages in found.items():
-        results = [judge_interpolation(networks, stage.predict, clips, films, judges) for stage, networks in trained_stages]
-        cells = [over_seeds(list(column)) for column in zip(*results)]
-        print(f"| {name} | {parameters(trained_stages[0][1])} | " + " | ".join(cells) + " |", flush=True)
+    print_judged(run_folder, "interpolation", columns, found,
+                 lambda stage, networks: judge_interpolation(networks, stage.predict, clips, films, judges))
 
 
 @torch.no_grad()
@@ -272,7 +291,7 @@ def sample_keyframes(stage, networks, context, mask, shape):
 @torch.no_grad()
 def judge_keyframes(stage, networks, scenes, latents, judges):
     """Squared error of the velocity on held-out clips by time, its mean, its mean with another clip's captions; of clips sampled
-    from noise, their Fréchet distance from drawn ones and the percentage in which the detector sees everything right."""
+    from noise, their Fréchet distance from drawn ones and what the detector sees in them."""
     def errors(sentences):
         ids, mask = tokenizer.encode_batch(sentences, stage.tokens)
         context = networks["text"](ids, mask)
@@ -289,8 +308,14 @@ def judge_keyframes(stage, networks, scenes, latents, judges):
     right, wrong = errors(sentences), errors(sentences[1:] + sentences[:1])
     ids, mask = tokenizer.encode_batch(sentences, stage.tokens)
     made = judges.decode(sample_keyframes(stage, networks, networks["text"](ids, mask), mask, latents.shape))
-    seen = [compare(scene, clip)["all"] for scene, clip in zip(scenes, made)]
-    return [*right, statistics.mean(right), statistics.mean(wrong), judges.distance(made, judges.truth), 100 * statistics.mean(seen)]
+    return [*right, statistics.mean(right), statistics.mean(wrong), judges.distance(made, judges.truth), *seen_right(scenes, made)]
+
+
+def seen_right(scenes, clips):
+    """Percentage of the five traits that the detector sees right, and of clips in which it sees all of them right."""
+    seen = [compare(scene, clip) for scene, clip in zip(scenes, clips)]
+    whole = [right.pop("all") for right in seen]
+    return [100 * statistics.mean(value for right in seen for value in right.values()), 100 * statistics.mean(whole)]
 
 
 def keyframe_designs():
@@ -305,23 +330,20 @@ def study_keyframes(run_folder, steps, seeds):
     found = train_all(keyframe_designs(), run_folder, steps, seeds)
     scenes, latents = held_out(run_folder, "clips")
     judges = Judges(run_folder)
-    columns = [*(f"t = {time}" for time in TIMES), "mean", "mean, wrong captions", "Fréchet", "all right, %"]
+    columns = [*(f"t = {time}" for time in TIMES), "mean", "mean, wrong captions", "Fréchet", "traits right, %", "all right, %"]
     print("| | parameters | " + " | ".join(columns) + " |\n|---|---|" + "---|" * len(columns))
     decoded = judges.decode(latents)
-    seen = [compare(scene, clip)["all"] for scene, clip in zip(scenes, decoded)]
-    figures = f"{judges.distance(decoded, judges.truth):.3f} | {100 * statistics.mean(seen):.0f}"
-    print("| truth, through the autoencoder | | " + " | " * (len(columns) - 2) + f"{figures} |")
-    for name, trained_stages in found.items():
-        results = [judge_keyframes(stage, networks, scenes, latents, judges) for stage, networks in trained_stages]
-        cells = [over_seeds(list(column)) for column in zip(*results)]
-        print(f"| {name} | {parameters(trained_stages[0][1])} | " + " | ".join(cells) + " |", flush=True)
+    figures = [judges.distance(decoded, judges.truth), *seen_right(scenes, decoded)]
+    print("| truth, through the autoencoder | | " + " | " * (len(columns) - 3) + " | ".join(f"{figure:.3f}" for figure in figures) + " |")
+    print_judged(run_folder, "keyframes", columns, found,
+                 lambda stage, networks: judge_keyframes(stage, networks, scenes, latents, judges))
 
 
 STUDIES = {
     "interpolation": (study_interpolation, ("clips", "films")),
     "keyframes": (study_keyframes, ("clips",)),
     "perturbation": (lambda *_: study_perturbation(), ()),
-    "decoders": (lambda *run: study_decoders(SETTINGS, *run, over_seeds), ()),
+    "decoders": (lambda *run: study_decoders(SETTINGS, *run, over_seeds, record), ()),
 }
 
 

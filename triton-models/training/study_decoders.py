@@ -12,15 +12,20 @@ from .pool import draw_scenes, load_movq, render_scenes
 from .step import Step
 from .trainer import Stage, learning_rate_at
 
-WINDOW, WINDOWS, HELD_OUT, SCENES = 8, 2, 16, 64
+WINDOW, WINDOWS, HELD_OUT, SCENES = 8, 2, 32, 128
 CONV_3X1X1 = {"temporal": True, "temporal_kernel_size": (3, 1, 1), "temporal_conv_padding": (1, 0, 0)}
+CONV_3X3X3 = {"temporal": True, "temporal_kernel_size": (3, 3, 3), "temporal_conv_padding": (1, 1, 1)}
 # The paper's rows, by what is trained. It has no image decoder that is trained any further; here it shows what is due to training.
 KINDS = {
     "image": ({}, None),
     "image, decoder trained": ({}, "decoder."),
     "3×1×1 conv, temporal layers trained": (CONV_3X1X1, "temporal_"),
     "3×1×1 conv, decoder trained": (CONV_3X1X1, "decoder."),
+    "3×3×3 conv, temporal layers trained": (CONV_3X3X3, "temporal_"),
+    "3×3×3 conv, decoder trained": (CONV_3X3X3, "decoder."),
 }
+# New layers learn faster than trained weights stand.
+LEARNING_RATES = {"temporal_": 5e-4, "decoder.": 1e-4, None: 0.0}
 
 
 def windows(settings, count, purpose, unseen=False):
@@ -33,11 +38,11 @@ def windows(settings, count, purpose, unseen=False):
 class Decoder(Stage):
     """Trains what `trained` begins the names of, from nano's autoencoder."""
 
-    name, learning_rate, ema_decay, weight_decay = "decoder", 5e-4, 0.98, 0.0
+    name, ema_decay, weight_decay = "decoder", 0.98, 0.0
     warm_up_steps = 5
 
     def __init__(self, settings, run_folder, device, temporal, trained):
-        self.temporal, self.trained = temporal, trained
+        self.temporal, self.trained, self.learning_rate = temporal, trained, LEARNING_RATES[trained]
         super().__init__(settings, run_folder, device)
 
     def build(self):
@@ -92,7 +97,7 @@ def trained_decoder(stage, steps, seed, path):
     os.replace(f"{path}.part", path)
 
 
-def study_decoders(settings, run_folder, steps, seeds, over_seeds):
+def study_decoders(settings, run_folder, steps, seeds, over_seeds, record):
     films = windows(settings, HELD_OUT, "held out windows", unseen=True)
     print("| | parameters of the decoder | trained | PSNR, dB | PSNR of changes, dB |\n|---|---|---|---|---|")
     for name, (temporal, trained) in KINDS.items():
@@ -104,6 +109,7 @@ def study_decoders(settings, run_folder, steps, seeds, over_seeds):
                 slug = name.replace("×", "x").replace(",", "").replace(" ", "-")
                 trained_decoder(stage, steps, seed, os.path.join(run_folder, f"decoder-{slug}-{steps}-{seed}.pt"))
             results.append(judge(stage.networks["movq"].eval(), films))
+            record(run_folder, "decoders", name, seed, dict(zip(("PSNR", "PSNR of changes"), results[-1])))
         parameters = list(stage.networks["movq"].decoder.parameters())
         counts = [sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)]
         cells = [over_seeds(list(column)) for column in zip(*results)]

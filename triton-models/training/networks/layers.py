@@ -91,6 +91,11 @@ class Attention(nn.Module):
         return self.output_layer((scores.softmax(dim=-1) @ value).transpose(1, 2).flatten(2))
 
 
+def merge(x, other, weight):
+    """Linear interpolation by a parameter; autocast would leave the parameter in float32, which lerp rejects."""
+    return torch.lerp(x, other.to(x.dtype), weight.to(x.dtype))
+
+
 def temporal_conv(x, weight, bias, frames):
     """Convolution over time, weight (out, in, k, 1, 1), of (videos·frames, in, h, w), zeros beyond the ends.
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .layers import CubeConv, TemporalConv
+from .layers import CubeConv, TemporalConv, merge
 
 
 class Norm(nn.Module):
@@ -50,8 +50,8 @@ class ResNetBlock(nn.Module):
     def over_time(self, y, index, frames):
         if not self.is_temporal:
             return y
-        merge = getattr(self, f"temporal_merge{index}")
-        return torch.lerp(y, getattr(self, f"temporal_projection{index}")(y, frames), merge)
+        projected = getattr(self, f"temporal_projection{index}")(y, frames)
+        return merge(y, projected, getattr(self, f"temporal_merge{index}"))
 
     def forward(self, x, z=None, frames=None):
         y = self.over_time(self.conv1(F.silu(self.norm1(x, z))), 1, frames)

@@ -6,17 +6,12 @@ Constructor arguments are the published ones and this project's own: see `UNet`.
 import torch
 from torch import nn
 
-from .layers import Attention, ConditionalGroupNorm, CubeConv, TemporalConv, time_mlp
+from .layers import Attention, ConditionalGroupNorm, CubeConv, TemporalConv, merge, time_mlp
 
 # The paper's names; the second is the published network.
 TEMPORAL_CONDITIONINGS = ("Conv1dAttn1dLayers", "Conv1dAttn1dBlocks", "Conv1dAttn3dBlocks", "Conv3dAttn1dBlocks")
 # Height and width of the windows of Attn3d.
 WINDOW = 2
-
-
-def merge(x, other, weight):
-    """Linear interpolation by a parameter; autocast would leave the parameter in float32, which lerp rejects."""
-    return torch.lerp(x, other.to(x.dtype), weight.to(x.dtype))
 
 
 class Block(nn.Module):
