@@ -25,11 +25,11 @@ export interface PlanningTools {
 /** Finds out which stages of a new job will run. */
 export async function planWork(job: NewJob, { keyId }: Caller, tools: PlanningTools): Promise<PlannedWork> {
   const { sql, models, keepResultsSeconds } = tools;
-  const { continues, settings, picture } = job;
+  const { continues, settings } = job;
   const isKept = continues !== '' && keepResultsSeconds > 0;
   const kept = isKept ? await ask(sql, () => readKeptResults(sql, keyId, continues)) : [];
   const names = resultNames(settings.frameRate);
   const missing = names.findIndex((name) => !kept.includes(name));
   const keptStages = missing < 0 ? names.length : missing;
-  return { keptStages, work: videoWork(workSettings({ settings, picture, keptStages }), models.presetOf(job)) };
+  return { keptStages, work: videoWork(workSettings({ settings, keptStages }), models.presetOf(job)) };
 }

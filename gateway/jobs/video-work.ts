@@ -18,17 +18,8 @@ export type WorkSettings = LengthSettings &
   };
 
 /** What determines the work of a job. */
-export function workSettings({
-  settings,
-  picture,
-  keptStages,
-}: {
-  settings: JobSettings;
-  picture: unknown;
-  keptStages: number;
-}): WorkSettings {
-  // In a picture, the things already have their places.
-  return { ...settings, keptStages, prompt: picture ? '' : settings.prompt };
+export function workSettings({ settings, keptStages }: { settings: JobSettings; keptStages: number }): WorkSettings {
+  return { ...settings, keptStages };
 }
 
 /** The stages of a video with these settings, see {@link stageSequence}. */

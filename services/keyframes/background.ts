@@ -22,7 +22,7 @@ export function shifted(latents: Float32Array, by: readonly number[]): Float32Ar
 }
 
 /** Brings the background of all keyframes to that of the first. @param keyframes latents of this shape, [keyframes, 4, h, w] */
-export function withOneBackground(keyframes: Float32Array, shape: readonly number[]): Float32Array {
+export function withOneBackground(keyframes: Float32Array, shape: readonly number[]): Float32Array<ArrayBuffer> {
   const [frames = 0] = shape;
   const length = keyframes.length / frames;
   const even = keyframes.slice();

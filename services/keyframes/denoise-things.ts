@@ -1,4 +1,4 @@
-import { sample } from '../diffusion/sample.ts';
+import { type SampleOptions, sample } from '../diffusion/sample.ts';
 import { decoderRequests } from '../pipeline/decoder-requests.ts';
 import { notFinite } from '../pipeline/finite.ts';
 import { elementCount, tensor } from '../pipeline/tensor.ts';
@@ -7,6 +7,8 @@ import { queueLevels } from '../triton/queue-level.ts';
 import { type KeyframesRun, keyframesPredictor, keyframesSampling, type Steps } from './denoise-keyframes.ts';
 import { encoderOf } from './encode-keyframes.ts';
 import { encodePicture } from './encode-picture.ts';
+import type { Lanes } from './lanes.ts';
+import { joinParts, partOf } from './parts.ts';
 import { placeThings } from './place-things.ts';
 
 /**
@@ -14,32 +16,35 @@ import { placeThings } from './place-things.ts';
  * first thing has the noise of a video of it alone.
  */
 export function denoiseThings(run: KeyframesRun): Steps {
-  const { task } = run;
   const sampling = keyframesSampling(run);
-  const predictors = task.things.map((prompt) => keyframesPredictor({ ...run, task: { ...task, prompt } }));
+  const predictors = predictorsOfThings(run);
   return sample({
     ...sampling,
     length: predictors.length * sampling.length,
-    async predict(latents, ...at) {
-      const predictions = await Promise.all(
-        predictors.map((predict, index) => predict(partOf(latents, index, sampling.length), ...at)),
-      );
-      const all = new Float32Array(latents.length);
-      predictions.forEach((prediction, index) => {
-        all.set(prediction, index * sampling.length);
-      });
-      return all;
-    },
+    predict: async (latents, ...at) =>
+      joinParts(
+        await Promise.all(predictors.map((predict, index) => predict(partOf(latents, index, sampling.length), ...at))),
+      ),
   });
+}
+
+/** Call the keyframe network for each of the task's things. */
+export function predictorsOfThings(run: KeyframesRun): SampleOptions['predict'][] {
+  return run.task.things.map((prompt) => keyframesPredictor({ ...run, task: { ...run.task, prompt } }));
 }
 
 /**
  * Places things side by side: decodes the keyframes of each, and encodes pictures that show all.
  *
  * @param latents [things, keyframes, 4, h, w]
+ * @param lanes Default: whichever leave the things more room
  * @returns [keyframes, 4, h, w]
  */
-export async function joinThings(run: KeyframesRun, latents: Float32Array): Promise<Float32Array<ArrayBuffer>> {
+export async function joinThings(
+  run: KeyframesRun,
+  latents: Float32Array,
+  lanes?: Lanes,
+): Promise<Float32Array<ArrayBuffer>> {
   const { preset, task } = run;
   const [frames = 0] = task.latentShape;
   const length = elementCount(task.latentShape);
@@ -51,7 +56,7 @@ export async function joinThings(run: KeyframesRun, latents: Float32Array): Prom
   const encoding = { ...run, priority: task.priority };
   const joined = new Float32Array(length);
   let index = 0;
-  for (const picture of placeThings(films, preset.things!.scale)) {
+  for (const picture of placeThings(films, preset.things!.scale, lanes)) {
     const shown = tensor('uint8', [height, width, 3], picture);
     const encoded = await encodePicture(encoding, encoderOf(preset), shown, `keyframe ${index + 1} of ${frames}`);
     joined.set(encoded, index * encoded.length);
@@ -84,8 +89,4 @@ async function decodeKeyframes({ preset, triton, task, backendTime, signal }: Ke
     }
   }
   return { width, height, pictures };
-}
-
-function partOf<T extends Float32Array | Uint8Array>(values: T, index: number, length: number): T {
-  return values.subarray(index * length, (index + 1) * length) as T;
 }

@@ -8,7 +8,7 @@ import { BackendTime } from '../kit/telemetry/backend-time.ts';
 import { Checkpoints } from '../pipeline/checkpoints.ts';
 import { handOver } from '../pipeline/hand-over.ts';
 import type { Preset } from '../pipeline/preset.ts';
-import { tensor, tensorBytes } from '../pipeline/tensor.ts';
+import { type Tensor, tensor, tensorBytes } from '../pipeline/tensor.ts';
 import { maxChunkMessageBytes, toChunks } from '../pipeline/tensor-chunks.ts';
 import { maxTextBytes } from '../pipeline/text-context.ts';
 import { traceSteps } from '../pipeline/trace-steps.ts';
@@ -20,8 +20,9 @@ import { denoiseKeyframes, type KeyframesRun, keyframesModel, type Steps } from 
 import { denoiseThings, joinThings } from './denoise-things.ts';
 import { describeEncoder, encodeKeyframes, encoderOf } from './encode-keyframes.ts';
 import { firstFrameModels } from './first-frame.ts';
-import { inpaintKeyframes } from './inpaint-keyframes.ts';
+import { inpaintKeyframes, inpaintThings, joinThingsOfPicture } from './inpaint-keyframes.ts';
 import { type KeyframesTask, maxCheckpointBytes, readTask } from './keyframes-task.ts';
+import { splitThings } from './split-things.ts';
 
 /** Samples the keyframe network: turns a prompt's context into the latents of the keyframes. Also encodes given ones. */
 export const keyframesStage: Stage = {
@@ -41,12 +42,12 @@ export const keyframesStage: Stage = {
         const done = from?.step ?? 0;
         const previewStep = task.previewStep > 0 ? Math.max(leadingSteps(task) + task.previewStep, done + 1) : 0;
         const run = { ...context, task, from, backendTime, signal };
-        const steps = traceSteps('keyframes', denoise(run), done);
-        for await (const state of steps) {
+        const { steps, finish } = denoise(run);
+        for await (const state of traceSteps('keyframes', steps, done)) {
           const { step, total } = state;
           yield { event: { $case: 'progress' as const, value: { step, total } } };
           if (step === previewStep) {
-            const estimate = await finish(run, state.denoised);
+            const estimate = await finish(state.denoised);
             for (const chunk of toChunks(tensor('float32', task.latentShape, estimate))) {
               yield { event: { $case: 'preview' as const, value: chunk } };
             }
@@ -56,7 +57,7 @@ export const keyframesStage: Stage = {
           }
           latents = state.latents;
         }
-        const keyframes = tensor('float32', task.latentShape, await finish(run, latents));
+        const keyframes = tensor('float32', task.latentShape, await finish(latents));
         await context.model.confirm(request.model, signal);
         backendTime.note('keyframes');
         for (const chunk of toChunks(handOver('keyframes', keyframes))) {
@@ -92,21 +93,39 @@ function modelsOf(preset: Preset): ExpectedModel[] {
   }
 }
 
-function denoise(run: KeyframesRun): Steps {
-  const { firstFrame } = run.task;
+interface Denoising {
+  steps: Steps;
+  /** Turns the sampled latents into keyframes [keyframes, 4, h, w]: joins things that were sampled one by one. */
+  finish(latents: Float32Array): Promise<Float32Array<ArrayBuffer>>;
+}
+
+function denoise(run: KeyframesRun): Denoising {
+  const { firstFrame, things } = run.task;
+  const asTheyAre = async (latents: Float32Array) => latents as Float32Array<ArrayBuffer>;
   switch (firstFrame?.kind) {
     case 'conditioned':
-      return continueFirstFrame(run, firstFrame);
-    case 'inpainted':
-      return inpaintKeyframes(run, firstFrame.picture);
+      return { steps: continueFirstFrame(run, firstFrame), finish: asTheyAre };
+    case 'inpainted': {
+      const { picture } = firstFrame;
+      const split = splitPicture(run, picture);
+      return split
+        ? {
+            steps: inpaintThings(run, picture, split),
+            finish: (latents) => joinThingsOfPicture(run, picture, split, latents),
+          }
+        : { steps: inpaintKeyframes(run, picture), finish: asTheyAre };
+    }
     case undefined:
-      return run.task.things.length > 0 ? denoiseThings(run) : denoiseKeyframes(run);
+      return things.length > 0
+        ? { steps: denoiseThings(run), finish: (latents) => joinThings(run, latents) }
+        : { steps: denoiseKeyframes(run), finish: asTheyAre };
   }
 }
 
-/** Turns the sampled latents into keyframes [keyframes, 4, h, w]: joins things that were sampled one by one. */
-async function finish(run: KeyframesRun, latents: Float32Array): Promise<Float32Array<ArrayBuffer>> {
-  return run.task.things.length > 0 ? joinThings(run, latents) : (latents as Float32Array<ArrayBuffer>);
+/** Undefined if things are not to be sampled one by one, or the picture does not show them apart. */
+function splitPicture({ preset, task: { things } }: KeyframesRun, { shape, data }: Tensor<'uint8'>) {
+  const [height = 0, width = 0] = shape;
+  return things.length > 0 ? splitThings(data, { width, height }, things.length, preset.things!.scale) : undefined;
 }
 
 function openCheckpoints({ model }: StageContext, task: KeyframesTask, signal: AbortSignal) {

@@ -66,9 +66,6 @@ export function readTask(request: GenerateKeyframesRequest, preset: Preset): Key
   for (const [index, thing] of things.entries()) {
     checkTokens(`things[${index}]`, thing, prompt);
   }
-  if (things.length > 0 && firstFrame) {
-    throw invalidField('things', things.length, 'absent with a first frame, which shows where the things are');
-  }
   if (request.width % latentScale !== 0 || request.height % latentScale !== 0) {
     throw invalidField('size', inWords(`${request.width}x${request.height}`), `multiples of ${latentScale}`);
   }

@@ -49,6 +49,14 @@ const picture = (height = 64, width = 64) => {
   return toWireTensor(tensor('uint8', [height, width, 3], pixels));
 };
 
+/** 64×64 pixels, bytes: bright rectangles on a dark background. */
+function drawn(...boxes: [left: number, top: number, right: number, bottom: number][]): Uint8Array {
+  return Uint8Array.from({ length: 64 * 64 * 3 }, (_, i) => {
+    const [x, y] = [Math.floor(i / 3) % 64, Math.floor(i / 3 / 64)];
+    return boxes.some(([left, top, right, bottom]) => x >= left && x < right && y >= top && y < bottom) ? 240 : 20;
+  });
+}
+
 async function generate(changes: Partial<GenerateKeyframesRequest> = {}, stage = keyframes) {
   const request = GenerateKeyframesRequest.fromPartial({
     ...{ prompt: text, width: 64, height: 64, seed: 5n, sampling: { steps: 2 } },
@@ -234,15 +242,37 @@ describe('a network that reads no first frame', () => {
     expect((await together({ things: [otherText, text] })).bytes).not.toBe(whole.bytes);
   });
 
+  test('takes a picture of things apart, and samples the prompt if it cannot', async () => {
+    const sampling = { steps: 3, sampler: Sampler.SAMPLER_UNIPC };
+    const of = (pixels: Uint8Array, changes: Partial<GenerateKeyframesRequest> = {}) =>
+      continued({
+        sampling,
+        firstFrame: FirstFrame.fromPartial({ picture: toWireTensor(tensor('uint8', [64, 64, 3], pixels)) }),
+        ...changes,
+      });
+    const things = [text, otherText];
+    const twoThings = drawn([8, 8, 24, 24], [40, 40, 56, 56]);
+    const whole = await of(twoThings, { things, previewStep: 1, checkpointSeconds: 1e-9 });
+    expect([whole.steps, whole.shape]).toEqual([
+      ['1/3', 'preview', '2/3', '3/3'],
+      [5, 4, 8, 8],
+    ]);
+    for (const checkpoint of whole.checkpoints) {
+      expect((await of(twoThings, { things, checkpoint })).bytes).toBe(whole.bytes);
+    }
+    expect((await of(twoThings, { things, prompt: otherText })).bytes).toBe(whole.bytes);
+    const atOnce = await of(twoThings);
+    expect(frameOf(whole, 0)).toEqual(frameOf(atOnce, 0));
+    expect(frameOf(whole, 1)).not.toEqual(frameOf(atOnce, 1));
+    const oneThing = drawn([8, 8, 24, 24]);
+    expect((await of(oneThing, { things })).bytes).toBe((await of(oneThing)).bytes);
+  });
+
   test('refuses things that it cannot sample', async () => {
     const withThings = (things: (typeof text)[], changes = {}, stage = inpainted) =>
       generate({ things, ...changes }, stage);
     await expect(withThings([text])).rejects.toThrow('`things` must be 2 to 2 (got 1)');
     await expect(withThings([text, text], {}, plain)).rejects.toThrow('`things` must be absent for tiny');
-    const firstFrame = FirstFrame.fromPartial({ picture: picture() });
-    await expect(withThings([text, text], { firstFrame })).rejects.toThrow(
-      '`things` must be absent with a first frame',
-    );
     const long = {
       context: toWireTensor(tensor('float32', [4, 16], new Float32Array(64))),
       contextMask: toWireTensor(tensor('bool', [4], new Uint8Array(4))),

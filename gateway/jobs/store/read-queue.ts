@@ -143,6 +143,6 @@ function workSettings(sql: ISql) {
     'interpolation', jsonb_build_object('steps', settings#>'{interpolation,steps}'), 'keptStages', kept_stages)
     || case when settings ? 'givenKeyframes'
       then jsonb_build_object('givenKeyframes', settings->'givenKeyframes') else '{}' end
-    || case when picture is null and length(settings->>'prompt') <= ${maxCharactersToSplit}
+    || case when length(settings->>'prompt') <= ${maxCharactersToSplit}
       then jsonb_build_object('prompt', settings->'prompt') else '{}' end`;
 }

@@ -118,9 +118,8 @@ export async function makeVideo(
 
 type VideoJob = Pick<Job, 'settings' | 'picture' | 'priority'>;
 
-function encodePrompt({ settings, picture, priority }: VideoJob, { preset, stages, workflow, signal }: VideoTools) {
-  // In a picture, the things already have their places.
-  const things = picture ? [] : promptsOfThings(settings.prompt, preset);
+function encodePrompt({ settings, priority }: VideoJob, { preset, stages, workflow, signal }: VideoTools) {
+  const things = promptsOfThings(settings.prompt, preset);
   return workflow.recorded<Texts & Partial<EncodedTexts>>({
     stage: 'text-encoder',
     key: 'text-encoder',
