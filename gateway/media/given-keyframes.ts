@@ -157,7 +157,7 @@ async function openVideo(file: Uint8Array<ArrayBuffer>): Promise<Clip> {
 }
 
 async function* videoFrames(clip: EncodedClip, size: Size): AsyncGenerator<Uint8Array> {
-  for await (const { data, width, height } of decodeFrames(clip, { maxPixels: maxPicturePixels })) {
+  for await (const { data, width, height } of decodeFrames(clip, maxPicturePixels)) {
     const picture = sharp(data, { raw: { width, height, channels: 4 }, limitInputPixels: maxPicturePixels });
     yield await scaled(await squareSamples(picture, clip), size);
   }

@@ -10,12 +10,6 @@ import { type YuvPlanes, yuvMatrices, yuvToRgba } from './yuv-to-rgba.ts';
 /** Maximum number of frames in the decoder: memory stays flat however long the video is. */
 const maxDecoding = 8;
 
-export interface DecodingBounds {
-  signal?: AbortSignal;
-  /** Of a frame, whatever the file's index says. Default: no limit. */
-  maxPixels?: number;
-}
-
 /** Encoded frames, in the order in which they are decoded. */
 export interface EncodedVideo extends VideoStorage {
   packets: Iterable<EncodedFrame> | AsyncIterable<EncodedFrame>;
@@ -31,12 +25,13 @@ export interface EncodedFrame {
 /**
  * Decodes frame by frame, in the order in which they are shown, upright, in colours as ffmpeg decodes them to `rgb24`: without
  * a tag they are those of BT.601 with a limited range. Pixels need not be square. Throws what the decoder or the packets'
- * reader throws, an error for a frame with more pixels than allowed or in a pixel format that it can't convert, and the signal's
- * reason once it has aborted.
+ * reader throws, and an error for a frame with more pixels than allowed or in a pixel format that it can't convert.
+ *
+ * @param maxPixels of a frame, whatever the file's index says
  */
 export async function* decodeFrames(
   { config, rotation, flip, shown, packets }: EncodedVideo,
-  { signal, maxPixels = Number.POSITIVE_INFINITY }: DecodingBounds = {},
+  maxPixels = Number.POSITIVE_INFINITY,
 ): AsyncGenerator<RgbaPicture> {
   if (!(await VideoDecoder.isConfigSupported(config as unknown as VideoDecoderConfig)).supported) {
     throw new UnreadableVideo(`its codec (${config.codec}) cannot be decoded`);
@@ -68,9 +63,8 @@ export async function* decodeFrames(
       decoder.decode(new EncodedVideoChunk({ type, timestamp: Math.round(timestamp * 1e6), data }));
       while (decoder.decodeQueueSize >= maxDecoding && decoded.length === 0 && !failure) {
         // Its `dequeue` event does not come reliably.
-        await setTimeout(1, undefined, { signal });
+        await setTimeout(1);
       }
-      signal?.throwIfAborted();
       yield* ready();
     }
     await decoder.flush();
