@@ -1,30 +1,29 @@
 import { setImmediate } from 'node:timers/promises';
 import { resolveSettings } from '../gateway/api/resolve-settings.ts';
-import type { Video } from '../gateway/client/video.ts';
-import type { NewVideo, VideoClient } from '../gateway/client/video-client.ts';
 import { toSettingsMessage } from '../gateway/client/video-message.ts';
 import { invalidField } from '../services/kit/errors.ts';
 import { seed as anySeed, seedsFrom, wholeNumber } from '../services/kit/values.ts';
 import { writeWhole } from '../services/kit/write-whole.ts';
 import { takesPicture } from '../services/pipeline/first-frame.ts';
 import { loadPreset, type Preset } from '../services/pipeline/preset.ts';
-import { type SheetRow, sampleFrames, writeContactSheet } from '../triton-models/evaluation/contact-sheet.ts';
+import { type SheetRow, writeContactSheet } from '../triton-models/evaluation/contact-sheet.ts';
 import { Detector } from '../triton-models/evaluation/detector.ts';
-import { encodeFirstFrame, type Kept, keptInFirstFrame } from '../triton-models/evaluation/first-frame.ts';
+import { encodeFirstFrame } from '../triton-models/evaluation/first-frame.ts';
 import { judge, type Verdict } from '../triton-models/evaluation/judge.ts';
 import { renderTruth } from '../triton-models/evaluation/rendered-truth.ts';
-import { isOfRandomWeights } from '../triton-models/packaging/weights-warnings.ts';
+import { KeptResults } from '../triton-models/metrics/kept-results.ts';
+import { weightsHash } from '../triton-models/packaging/weights-hash.ts';
 import { plainCaption, unseenScene } from '../triton-models/world/grammar.ts';
 import { seededRandom } from '../triton-models/world/random.ts';
 import { loadWorld, type Scene, type World } from '../triton-models/world/world.ts';
 import { formatReport, reportOf } from './evaluation-report.ts';
 import { withGatewayHint } from './gateway-client.ts';
-import { interruptSignal, reportInterruption } from './interrupt.ts';
-import { makeFilms } from './make-films.ts';
+import { interruptSignal } from './interrupt.ts';
+import { reportKept } from './kept-message.ts';
+import { jobsAtOnce, type LookedAt, lookAtVideos, type PromptOfScene } from './look-at-videos.ts';
 import { checkOutput } from './outputs.ts';
 import { countDisplay } from './progress.ts';
 import { type ReachedGateway, reachGateway } from './reach-gateway.ts';
-import { warningsDisplay } from './run-job.ts';
 import { byFlagName, type GivenOptions, parseFlag, toSampling } from './video-options.ts';
 
 /** The options of `evaluate prompts` as they stand on the command line. */
@@ -38,21 +37,9 @@ export interface EvaluatePromptsOptions extends GivenOptions {
   json?: boolean;
 }
 
-/** A prompt, and the scene that it describes. */
-interface PromptOfScene {
-  prompt: string;
-  scene: Scene;
-  /** The scene's first frame, which the video begins with, uint8 [height, width, 3]. */
-  picture: Uint8Array | undefined;
-  request: NewVideo;
-}
-
 const maxPrompts = 10_000;
-/** Steps that run as one batch; more jobs would only wait. */
-const jobsAtOnce = 8;
 /** Minimum number of drawn scenes for judging the detector. */
 const minTruths = 64;
-const framesInSheet = 8;
 
 /** Makes videos of unseen prompts and reports how many are right. Throws INVALID_ARGUMENT naming the option. */
 export async function evaluatePrompts(options: EvaluatePromptsOptions): Promise<void> {
@@ -69,15 +56,18 @@ export async function evaluatePrompts(options: EvaluatePromptsOptions): Promise<
     scenes.map((scene, index) => toPrompt(world, scene, { seed: seeds[index]!, sampling, picture: pictures[index] })),
   );
   const interrupted = interruptSignal();
+  const results = await KeptResults.beside(options.output);
   let gateway: ReachedGateway | undefined;
   try {
     const check = (served: Preset) => void resolveSettings(toSettingsMessage(prompts[0]!.request), served);
+    const maker = options.address ?? [preset, await weightsHash(preset, interrupted)];
     gateway = await reachGateway({ ...options, check, concurrentJobs: jobsAtOnce }, interrupted);
     const detector = new Detector(world);
-    const looked = await lookAtVideos(gateway.client, prompts, detector, interrupted);
+    const looked = await lookAtVideos(gateway.client, prompts, detector, { results, maker }, interrupted);
     const truths = drawScenes(world, Math.max(count, minTruths), seed);
     const truth = await lookAtTruth(world, truths, looked, detector, interrupted);
     await writeWhole(options.output, (partial) => writeContactSheet(partial, looked.rows.map(markIf(looked.isRandom))));
+    await results.remove();
     const report = reportOf(
       looked.rows.map(({ verdict }) => verdict),
       truth,
@@ -95,7 +85,7 @@ export async function evaluatePrompts(options: EvaluatePromptsOptions): Promise<
       process.stdout.write(`${options.output}\n`);
     }
   } catch (error) {
-    reportInterruption(byFlagName(withGatewayHint(error)), interrupted);
+    await reportKept(byFlagName(withGatewayHint(error)), interrupted, results);
   } finally {
     await gateway?.close();
   }
@@ -139,56 +129,10 @@ function smallestSize({ sizes }: World): string {
   return smallest;
 }
 
-interface LookedAt {
-  rows: SheetRow[];
-  /** What the videos keep of the pictures that they begin with. */
-  kept: Kept[];
-  /** Of each video. */
-  frames: number;
-  /** Pixels of a frame's side. */
-  size: number;
-  /** The videos were made with random weights. */
-  isRandom: boolean;
-}
-
 const markIf =
   (isRandom: boolean) =>
   (row: SheetRow): SheetRow =>
     isRandom ? { ...row, prompt: `(RANDOM WEIGHTS) ${row.prompt}` } : row;
-
-async function lookAtVideos(
-  client: VideoClient,
-  prompts: readonly PromptOfScene[],
-  detector: Detector,
-  signal: AbortSignal,
-): Promise<LookedAt> {
-  const rows: SheetRow[] = [];
-  const kept: Kept[] = [];
-  let [frames, size] = [0, 0];
-  let isRandom = false;
-  const showWarnings = warningsDisplay(process.stderr);
-  const onUpdate = (video: Video) => {
-    isRandom ||= isOfRandomWeights(video.warnings);
-    showWarnings(video);
-  };
-  const display = countDisplay(process.stderr, 'videos', prompts.length);
-  const requests = prompts.map(({ request }) => request);
-  try {
-    await makeFilms(client, requests, jobsAtOnce, signal, onUpdate, (film, index) => {
-      const { prompt, scene, picture } = prompts[index]!;
-      [frames, size] = [film.frames.length, film.size];
-      const shown = sampleFrames(frames, framesInSheet).map((frame) => film.frames[frame]!);
-      rows[index] = { prompt, film: { size, frames: shown }, verdict: judge(scene, detector.detect(film)) };
-      if (picture) {
-        kept.push(keptInFirstFrame(detector, picture, film));
-      }
-      display.advance();
-    });
-  } finally {
-    display.finish();
-  }
-  return { rows, kept, frames, size, isRandom };
-}
 
 /** The detector's verdicts on the same scenes drawn exactly, in the size and length of the videos. */
 async function lookAtTruth(

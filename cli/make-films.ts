@@ -8,10 +8,9 @@ import type { Film } from '../triton-models/evaluation/film.ts';
 import { runJob } from './run-job.ts';
 
 /**
- * Makes a video of each request, `jobsAtOnce` at once, and passes their frames to `onFilm` as they are finished. The frames are
- * the jobs' PNG files, not the decoded video: exactly what the networks made, without the colours that H.264 loses on small
- * shapes, and the same on every machine. Jobs are deleted afterwards. The first failure, or an abort, cancels all the others
- * before this throws.
+ * Calls `use` for each request, `jobsAtOnce` at once, with a function that makes its video. The frames are the job's PNG files, not
+ * the decoded video: exactly what the networks made, without the colours that H.264 loses on small shapes, and the same on every
+ * machine. Jobs are deleted afterwards. The first failure, or an abort, cancels all the others before this throws.
  */
 export async function makeFilms(
   client: VideoClient,
@@ -19,7 +18,7 @@ export async function makeFilms(
   jobsAtOnce: number,
   signal: AbortSignal,
   onUpdate: (video: Video) => void,
-  onFilm: (film: Film, index: number) => void,
+  use: (make: () => Promise<Film>, index: number) => Promise<void>,
 ): Promise<void> {
   const failed = new AbortController();
   const stop = AbortSignal.any([signal, failed.signal]);
@@ -27,7 +26,7 @@ export async function makeFilms(
   const work = async () => {
     for (const [index, request] of waiting) {
       stop.throwIfAborted();
-      onFilm(await makeFilm(client, request, stop, onUpdate), index);
+      await use(() => makeFilm(client, request, stop, onUpdate), index);
       // Judging a film takes a while: let other work of this thread run first.
       await setImmediate();
     }

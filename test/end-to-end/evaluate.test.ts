@@ -1,10 +1,12 @@
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
+import { Status } from 'nice-grpc-common';
 import sharp from 'sharp';
 import { stopTestServer, type TestData } from '../../gateway/testing/data.ts';
 import { withGateway } from '../../gateway/testing/gateway.ts';
 import { untilAborted } from '../../gateway/testing/stage-doubles.ts';
+import { FusionError } from '../../services/kit/errors.ts';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { callCli, eventually, startCli } from '../support/cli.ts';
@@ -68,6 +70,34 @@ test('Ctrl-C cancels the jobs, leaves no file and ends with 130', () =>
     },
     { hooks: { keyframes: (_, signal) => untilAborted(signal) } },
   ));
+
+test('after a failure, the same command continues', async () => {
+  const output = join(folder, 'continued.png');
+  const kept = `${output}.results.jsonl`;
+  let calls = 0;
+  let fails = true;
+  const keyframes = async () => {
+    // One video is finished before the others fail.
+    if (calls++ > 0 && fails) {
+      await eventually(async () => (await readdir(folder)).includes(basename(kept)));
+      throw new FusionError(Status.INTERNAL, 'the network is broken');
+    }
+  };
+  await withGateway(
+    async ({ server }) => {
+      const args = ['--prompts', '3', '--address', server.address, '--output', output, '--steps', '1', '--fps', 'low'];
+      const run = () => callCli(['evaluate', 'prompts', ...args]);
+      expect(await run()).toMatchObject({ code: 1, stderr: expect.stringContaining('the network is broken') });
+      expect((await readFile(kept, 'utf8')).trim().split('\n')).toHaveLength(1);
+      [fails, calls] = [false, 0];
+      expect(await run()).toMatchObject({ code: 0, stderr: expect.stringContaining('videos: 3/3') });
+      expect(calls).toBe(2);
+      expect((await sharp(output).metadata()).height).toBe(3 * 67);
+      expect((await readdir(folder)).filter((name) => name.startsWith('continued'))).toEqual(['continued.png']);
+    },
+    { hooks: { keyframes } },
+  );
+});
 
 async function states({ database }: TestData): Promise<string[]> {
   const jobs = await database.sql<{ state: string }[]>`select state from jobs`;
