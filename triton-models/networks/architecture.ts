@@ -23,8 +23,8 @@ interface ArchitectureFacts<Config> {
   allowsHalf: HalfPrecisionRules;
   /** Default precision of an engine: what the published network runs in. */
   enginePrecision: EnginePrecision;
-  /** Variants of the network, by name: a checkpoint that does not fit may belong to one of them. */
-  variants?(config: Config): Record<string, Config>;
+  /** Variants of the network, by name, each as `build`: a checkpoint that does not fit may belong to one of them. */
+  variants?(config: Config): Record<string, (g: Graph) => void>;
 }
 
 /** A network of an architecture. */
@@ -58,10 +58,7 @@ export function architecture<Config>(facts: ArchitectureFacts<Config>): Architec
       withArguments: (others) => create(field, { ...config, ...others }),
       build: (g) => build(g, config),
       variants: () =>
-        Object.entries(facts.variants?.(config) ?? {}).map(([name, other]) => ({
-          name,
-          build: (g) => build(g, other),
-        })),
+        Object.entries(facts.variants?.(config) ?? {}).map(([name, buildVariant]) => ({ name, build: buildVariant })),
       others: () => facts.others?.(config) ?? [],
       maxBatchSize,
       allowsHalf,

@@ -50,6 +50,7 @@ import type { firstFrameModelNames, modelNames, Preset } from '../../services/pi
 import { c3d, c3dAllowsHalf } from '../graphs/c3d.ts';
 import { clipAllowsHalf, clipImage, clipText } from '../graphs/clip.ts';
 import type { EnginePrecision } from '../graphs/engine-precision.ts';
+import type { Graph } from '../graphs/graph.ts';
 import type { HalfPrecisionRules } from '../graphs/half-precision-rules.ts';
 import { i3d, i3dAllowsHalf } from '../graphs/i3d.ts';
 import { interpolationUNet } from '../graphs/interpolation-unet.ts';
@@ -130,7 +131,28 @@ const imageDecoder = {
   build: movqDecoder,
   interface: movqDecoderInterface,
   others: () => movqEncoderParts,
+  variants: decoderVariants,
 };
+
+/** The paper's decoders, of the image decoder's sizes. */
+function decoderVariants(config: MovqConfig): Record<string, (g: Graph) => void> {
+  const inTime = { temporal_kernel_size: [3, 1, 1], temporal_conv_padding: [1, 0, 0] };
+  const variants: Record<string, object> = {
+    'the image decoder': {},
+    'the decoder with 3×1×1 convolutions': { temporal: true, ...inTime },
+    'the decoder with 3×3×3 convolutions': { temporal: true },
+    'the decoder with 3×1×1 convolutions and attention': { temporal: true, ...inTime, temporal_attention_block: true },
+    'the decoder with 3×3×3 convolutions and attention': { temporal: true, temporal_attention_block: true },
+    'the decoder with ResNet blocks and attention': { temporal_blocks: true, temporal_attention_block: true },
+    'the decoder with 3D convolutions': { build_3D_decoder: true },
+  };
+  return Object.fromEntries(
+    Object.entries(variants).map(([name, given]) => {
+      const network = parseVideoMovqConfig('', { ...encoderArguments(config), ...given });
+      return [name, (g) => movqVideoDecoder(g, network)];
+    }),
+  );
+}
 
 /** Kandinsky Video 1.1's MoVQ of images may be published with the arguments of its temporal one, all of them off. */
 function parsePublishedMovq(field: string, given: unknown): unknown {
@@ -170,15 +192,17 @@ export const architectures = {
     build: keyframeUNet,
     interface: keyframeUNetInterface,
     variants: (config: UNetConfig) =>
-      Object.fromEntries(temporalConditionings.map((name) => [name, { ...config, temporal_conditioning: name }])),
+      Object.fromEntries(
+        temporalConditionings.map((name) => [name, (g) => keyframeUNet(g, { ...config, temporal_conditioning: name })]),
+      ),
   }),
   interpolationUNet: architecture({
     ...unet,
     build: interpolationUNet,
     interface: interpolationUNetInterface,
     variants: ({ sequence_frames: _, ...config }: UNetConfig) => ({
-      'groups of three': { ...config, num_channels: 20, out_channels: 12 },
-      'masked frames': { ...config, num_channels: 9, out_channels: 4, sequence_frames: 5 as const },
+      'groups of three': (g) => interpolationUNet(g, { ...config, num_channels: 20, out_channels: 12 }),
+      'masked frames': (g) => interpolationUNet(g, { ...config, num_channels: 9, out_channels: 4, sequence_frames: 5 }),
     }),
   }),
   keyframeUNet11: architecture({
@@ -220,6 +244,7 @@ export const architectures = {
     build: movqVideoDecoder,
     interface: movqVideoDecoderInterface,
     others: () => movqEncoderParts,
+    variants: decoderVariants,
     maxBatchSize: 4,
   }),
   lpips: architecture({

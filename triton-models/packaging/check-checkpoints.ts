@@ -68,12 +68,13 @@ async function checkModel(model: ServedModel, ignoreExtra: boolean): Promise<Che
     return leftOut === undefined ? checkpoint : { ...checkpoint, notes: [...(checkpoint.notes ?? []), leftOut] };
   } catch (error) {
     const { code, message, reason } = toFusionError(error);
-    const fitting = model.variants().filter(({ build }) => fits({ ...model, build }, checkpoint));
+    const others = fits(model, checkpoint) ? [] : model.variants();
+    const fitting = others.filter(({ build }) => fits({ ...model, build }, checkpoint));
     if (fitting.length === 0) {
       throw error;
     }
     const names = fitting.map(({ name }) => name).join(' or ');
-    throw new FusionError(code, `${message}\n  It is a checkpoint of ${names}`, {
+    throw new FusionError(code, `${model.name}: ${checkpoint.path} is a checkpoint of ${names}\n${message}`, {
       reason,
       field: 'checkpoint',
       cause: error,

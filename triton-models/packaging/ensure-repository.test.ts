@@ -243,7 +243,12 @@ describe('with checkpoints', () => {
     await copyFile(join(builtFolder, 'keyframe_unet', '1', 'weights.safetensors'), join(folder, 'key'));
     const network = { ...keyframes.network, temporal_conditioning: 'Conv1dAttn1dLayers' as const };
     await expect(build({ ...preset, keyframes: { ...keyframes, network } })).rejects.toThrow(
-      /keyframe_unet: .*key does not fit the network's architecture:[\s\S]*It is a checkpoint of Conv1dAttn1dBlocks or Conv1dAttn3dBlocks$/,
+      /^keyframe_unet: .*key is a checkpoint of Conv1dAttn1dBlocks or Conv1dAttn3dBlocks\nkeyframe_unet: .*key does not fit/,
+    );
+    const { decoder } = preset;
+    const temporal = { ...decoder, kind: 'video', framesPerWindow: 8, network: { ...decoder.network, temporal: true } };
+    await expect(build({ ...preset, decoder: temporal } as Preset)).rejects.toThrow(
+      /movq_decoder: .*movq is a checkpoint of the image decoder\nmovq_decoder: .*movq does not fit/,
     );
   });
 
