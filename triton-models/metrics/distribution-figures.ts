@@ -1,7 +1,6 @@
 import { type BootstrapOptions, bootstrapInterval, type Interval } from './bootstrap.ts';
 import { type FeatureRows, pickRows, rowCount } from './feature-rows.ts';
-import { FeatureStatistics } from './feature-statistics.ts';
-import { frechetDistance } from './frechet-distance.ts';
+import { type CountedRows, frechetDistance } from './frechet-distance.ts';
 import { inceptionScore } from './inception-score.ts';
 
 /** Network outputs for two sets of videos, one row per video. */
@@ -24,16 +23,14 @@ export async function distributionFigures(
   splits: number,
   bootstrap: BootstrapOptions,
 ): Promise<DistributionFigures> {
-  const distanceOf = (a: FeatureRows, b: FeatureRows) =>
-    frechetDistance(FeatureStatistics.of(a), FeatureStatistics.of(b));
-  const distance = distanceOf(real, generated);
+  const distance = frechetDistance({ rows: real }, { rows: generated });
   const score = inceptionScore(logits, splits);
   const counts = [rowCount(real), rowCount(generated)] as const;
   const intervals = bootstrap.resamples > 0 && {
     distance: await bootstrapInterval(
       distance,
       counts,
-      ([a, b]) => distanceOf(pickRows(real, a!), pickRows(generated, b!)),
+      ([a, b]) => frechetDistance(drawn(real, a!), drawn(generated, b!)),
       bootstrap,
     ),
     score: await bootstrapInterval(
@@ -48,6 +45,15 @@ export async function distributionFigures(
     inceptionScore: { ...score, ...(intervals && { interval: from(1, intervals.score) }) },
     warnings: fewVideosWarnings(real.width, counts),
   };
+}
+
+/** @param picked numbers of rows, of some several times */
+function drawn(rows: FeatureRows, picked: readonly number[]): CountedRows {
+  const counts = new Uint32Array(rowCount(rows));
+  for (const row of picked) {
+    counts[row]!++;
+  }
+  return { rows, counts };
 }
 
 /** The part of an interval that a figure of at least `min` can be in. */

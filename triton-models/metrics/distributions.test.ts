@@ -14,15 +14,13 @@ async function rowsOf(name: string): Promise<FeatureRows> {
   return { width: golden.shape(name)[1]!, values: Float64Array.from(await golden.floats(name)) };
 }
 
-const statisticsOf = async (name: string) => FeatureStatistics.of(await rowsOf(name));
-
 async function expectFigure(figure: number, name: string): Promise<void> {
   const [expected] = await golden.floats(name);
   expect(Math.abs(figure / expected! - 1)).toBeLessThan(1e-6);
 }
 
 test("Fréchet distances are scipy's, of a singular covariance too", async () => {
-  const [x, y, z] = await Promise.all(['x', 'y', 'z'].map(statisticsOf));
+  const [x, y, z] = (await Promise.all(['x', 'y', 'z'].map(rowsOf))).map((rows) => ({ rows }));
   await expectFigure(frechetDistance(x!, y!), 'frechet_xy');
   await expectFigure(frechetDistance(y!, x!), 'frechet_xy');
   await expectFigure(frechetDistance(x!, z!), 'frechet_xz_eigen');
@@ -31,8 +29,44 @@ test("Fréchet distances are scipy's, of a singular covariance too", async () =>
 });
 
 test('the distance of constant features is that of their means', () => {
-  const constant = (value: number) => FeatureStatistics.of({ width: 2, values: new Float64Array(6).fill(value) });
+  const constant = (value: number) => ({ rows: { width: 2, values: new Float64Array(6).fill(value) } });
   expect(frechetDistance(constant(1), constant(4))).toBe(18);
+});
+
+test('rows that count several times are those rows several times', async () => {
+  const [x, y, z] = (await Promise.all(['x', 'y', 'z'].map(rowsOf))) as [FeatureRows, FeatureRows, FeatureRows];
+  for (const [few, many] of [
+    [z, x],
+    [x, y],
+    [pickRows(x, [3, 7, 4]), z],
+  ] as const) {
+    const counts = Uint32Array.from({ length: rowCount(few) }, (_, row) => (row * 7) % 4);
+    const repeated = [...counts].flatMap((count, row) => Array<number>(count).fill(row));
+    const expected = frechetDistance({ rows: pickRows(few, repeated) }, { rows: many });
+    expect(Math.abs(frechetDistance({ rows: few, counts }, { rows: many }) / expected - 1)).toBeLessThan(1e-9);
+  }
+});
+
+test('a feature that is the sum of others, and one that is constant', () => {
+  const rows = (count: number, seed: number) => {
+    const values = Float64Array.from({ length: count * 4 }, (_, i) => Math.sin(seed * (i + 1) * 12.9898) * 3);
+    for (let row = 0; row < count; row++) {
+      values[row * 4 + 2] = values[row * 4]! + values[row * 4 + 1]!;
+      values[row * 4 + 3] = 5;
+    }
+    return { width: 4, values };
+  };
+  // Without them, in the two dimensions that are left: those of the plane that the sum spans.
+  const plane = ({ values }: FeatureRows) => ({
+    width: 2,
+    values: Float64Array.from({ length: values.length / 2 }, (_, i) => {
+      const [x, y] = [values[Math.floor(i / 2) * 4]!, values[Math.floor(i / 2) * 4 + 1]!];
+      return i % 2 === 0 ? (x - y) / Math.SQRT2 : ((x + y) * Math.sqrt(3)) / Math.SQRT2;
+    }),
+  });
+  const [a, b] = [rows(20, 1), rows(30, 2)];
+  const expected = frechetDistance({ rows: plane(a) }, { rows: plane(b) });
+  expect(frechetDistance({ rows: a }, { rows: b })).toBeCloseTo(expected, 6);
 });
 
 test("a large mean does not reduce the covariance's precision", () => {

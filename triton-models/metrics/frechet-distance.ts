@@ -1,42 +1,69 @@
-import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
-import type { FeatureStatistics } from './feature-statistics.ts';
+import { choleskyFactor, type DenseMatrix, rowProducts, transposed, zeros } from './dense-matrix.ts';
+import { type FeatureRows, rowCount } from './feature-rows.ts';
+import { symmetricEigenvalues } from './symmetric-eigenvalues.ts';
 
-/**
- * Fréchet distance of two normal distributions, |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2·(Σ₁Σ₂)^½). Both must have at least two rows.
- * Singular covariances, from fewer rows than features, are handled exactly.
- */
-export function frechetDistance(a: FeatureStatistics, b: FeatureStatistics): number {
-  const [first, second] = [a.covariance(), b.covariance()];
-  const ofMeans = a.mean.reduce((sum, value, i) => sum + (value - b.mean[i]!) ** 2, 0);
-  return Math.max(0, ofMeans + first.trace() + second.trace() - 2 * traceOfRoot(first, second));
+/** Feature rows, each counted so many times. Default: once. */
+export interface CountedRows {
+  rows: FeatureRows;
+  counts?: ArrayLike<number>;
 }
 
 /**
- * tr((AB)^½) of symmetric positive semidefinite matrices: the root of A^½·B·A^½, which is symmetric and has the same
- * eigenvalues, so that no complex numbers arise where A or B is singular.
+ * Fréchet distance of the normal distributions of two sets of rows, |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2·(Σ₁Σ₂)^½), with sample
+ * covariances. Both must have at least two rows. Singular covariances, from fewer rows than features, are handled exactly.
  */
-function traceOfRoot(a: Matrix, b: Matrix): number {
-  const { values, vectors } = decompose(a);
-  const rank = values.length;
-  const root = new Matrix(rank, a.rows);
-  for (let i = 0; i < rank; i++) {
-    const scale = Math.sqrt(values[i]!.value);
-    for (let j = 0; j < a.rows; j++) {
-      root.set(i, j, vectors.get(j, values[i]!.column) * scale);
+export function frechetDistance(a: CountedRows, b: CountedRows): number {
+  const [first, second] = [distributionOf(a), distributionOf(b)];
+  const ofMeans = first.mean.reduce((sum, value, i) => sum + (value - second.mean[i]!) ** 2, 0);
+  const distance = ofMeans + first.trace + second.trace - 2 * traceOfRoot(first.factor, second.factor);
+  return Math.max(0, distance);
+}
+
+/**
+ * tr((FᵀF·GᵀG)^½): the sum of the singular values of F·Gᵀ. Its size is the smaller of rows and features, and no complex numbers
+ * arise where a covariance is singular.
+ */
+function traceOfRoot(f: DenseMatrix, g: DenseMatrix): number {
+  const [fewer, more] = f.rows <= g.rows ? [f, g] : [g, f];
+  const products = rowProducts(fewer, more);
+  const squares = symmetricEigenvalues(rowProducts(products, products));
+  // Smaller ones are rounding errors.
+  const smallest = squares.length * Number.EPSILON * squares.reduce((most, value) => Math.max(most, value), 0);
+  return squares.reduce((sum, value) => (value > smallest ? sum + Math.sqrt(value) : sum), 0);
+}
+
+interface Distribution {
+  mean: Float64Array;
+  /** Of the covariance. */
+  trace: number;
+  /** F with FᵀF the covariance, [at most features, features]. */
+  factor: DenseMatrix;
+}
+
+function distributionOf({ rows, counts }: CountedRows): Distribution {
+  const { width, values } = rows;
+  const kept = Array.from({ length: rowCount(rows) }, (_, row) => ({ row, count: counts?.[row] ?? 1 })).filter(
+    ({ count }) => count > 0,
+  );
+  const total = kept.reduce((sum, { count }) => sum + count, 0);
+  const mean = new Float64Array(width);
+  for (const { row, count } of kept) {
+    for (let i = 0; i < width; i++) {
+      mean[i]! += (count * values[row * width + i]!) / total;
     }
   }
-  if (rank === 0) {
-    return 0;
+  const deviations = zeros(kept.length, width);
+  for (const [at, { row, count }] of kept.entries()) {
+    const scale = Math.sqrt(count / (total - 1));
+    for (let i = 0; i < width; i++) {
+      deviations.values[at * width + i] = scale * (values[row * width + i]! - mean[i]!);
+    }
   }
-  const between = root.mmul(b).mmul(root.transpose());
-  return decompose(between).values.reduce((sum, { value }) => sum + Math.sqrt(value), 0);
+  const trace = deviations.values.reduce((sum, value) => sum + value ** 2, 0);
+  return { mean, trace, factor: kept.length <= width ? deviations : choleskyFactor(covarianceOf(deviations)) };
 }
 
-/** Eigenvalues that are more than rounding errors, and the columns of their vectors. */
-function decompose(matrix: Matrix) {
-  const decomposition = new EigenvalueDecomposition(matrix, { assumeSymmetric: true });
-  const all = decomposition.realEigenvalues;
-  const smallest = matrix.rows * Number.EPSILON * Math.max(...all, 0);
-  const values = all.map((value, column) => ({ value, column })).filter(({ value }) => value > smallest);
-  return { values, vectors: decomposition.eigenvectorMatrix };
+function covarianceOf(deviations: DenseMatrix): DenseMatrix {
+  const features = transposed(deviations);
+  return rowProducts(features, features);
 }
