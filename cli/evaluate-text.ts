@@ -2,12 +2,12 @@ import { writeFile } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { formatCsv } from '../services/kit/csv.ts';
-import { invalidField } from '../services/kit/errors.ts';
+import { type FusionError, invalidField, toFusionError } from '../services/kit/errors.ts';
 import { formatTable } from '../services/kit/table.ts';
 import { wholeNumber } from '../services/kit/values.ts';
 import { writeWhole } from '../services/kit/write-whole.ts';
 import type { ClipConfig } from '../services/pipeline/networks/clip.ts';
-import { readClipTokenizer } from '../triton-models/metrics/clip-tokenizer.ts';
+import { type ClipTokenizer, readClipTokenizer, standInTokenizer } from '../triton-models/metrics/clip-tokenizer.ts';
 import { drawSimilarity, type NamedSimilarity } from '../triton-models/metrics/draw-similarity.ts';
 import { findVideos } from '../triton-models/metrics/find-videos.ts';
 import { type JudgeWeights, withWeights } from '../triton-models/metrics/judge-weights.ts';
@@ -58,6 +58,7 @@ export async function evaluateText(prompts: string, videos: string, options: Eva
   if (csv !== undefined) {
     await checkOutput(csv, ['.csv'], '--csv');
   }
+  const vocabulary = await readVocabulary(networks, models.config, options);
   let isRandom = false;
   if (options.make) {
     if (!isTaskFile(prompts)) {
@@ -78,10 +79,13 @@ export async function evaluateText(prompts: string, videos: string, options: Eva
   try {
     judges = await serveJudges(networks, options, interrupted);
     const { weights, content } = judges;
+    if (vocabulary.missing && weights !== 'random') {
+      throw vocabulary.missing;
+    }
     const marked = isRandom ? 'random' : weights;
-    const key = `${networks.name} ${content}`;
+    const key = `${networks.name} ${content}${vocabulary.missing ? ` ${standIn}` : ''}`;
     const { run } = judges;
-    const towers = { ...models, tokenizer: await readTokenizer(networks, models.config), run };
+    const towers = { ...models, tokenizer: vocabulary.tokenizer, run };
     const found = await compareAll(clips, towers, key, kept, interrupted);
     const mean = meanOf(found.map((each) => each.mean));
     await writeWhole(output, (partial) => drawSimilarity(partial, found, marked));
@@ -89,11 +93,15 @@ export async function evaluateText(prompts: string, videos: string, options: Eva
       await writeWhole(csv, (partial) => writeFile(partial, toCsv(found, weights, isRandom)));
     }
     await kept.remove();
+    const marks = { ...(isRandom && { videoWeights: 'random' }), ...(vocabulary.missing && { vocabulary: standIn }) };
     process.stdout.write(
       json
-        ? `${JSON.stringify({ ...toJson(found, mean, networks.name, weights, output), ...(isRandom && { videoWeights: 'random' }) })}\n`
+        ? `${JSON.stringify({ ...toJson(found, mean, networks.name, weights, output), ...marks })}\n`
         : `${toTable(found, mean, marked)}${output}\n`,
     );
+    if (vocabulary.missing) {
+      process.stderr.write(`warning: ${networks.name} has no tokenizer here: every byte of a prompt is a token\n`);
+    }
   } catch (error) {
     await reportKept(error, interrupted, kept);
   } finally {
@@ -142,8 +150,29 @@ function clipModels(networks: FeatureNetworks): Pick<ClipTowers, 'image' | 'text
   return { image: modelOf(networks, 'clipImage').name, text: text.name, config: text.config as ClipConfig };
 }
 
-function readTokenizer({ checkpointFolder, tokenizer = 'tokenizer.json' }: FeatureNetworks, config: ClipConfig) {
-  return readClipTokenizer(join(checkpointFolder, tokenizer), config);
+const standIn = 'stand-in';
+
+interface Vocabulary {
+  tokenizer: ClipTokenizer;
+  /** Why it is a stand-in, which only random weights may have. */
+  missing?: FusionError;
+}
+
+/** The published vocabulary, or with --random-weights a stand-in where there is none. */
+async function readVocabulary(
+  { checkpointFolder, tokenizer = 'tokenizer.json' }: FeatureNetworks,
+  config: ClipConfig,
+  { randomWeights }: JudgeOptions,
+): Promise<Vocabulary> {
+  try {
+    return { tokenizer: await readClipTokenizer(join(checkpointFolder, tokenizer), config) };
+  } catch (error) {
+    const missing = toFusionError(error);
+    if (!randomWeights || missing.reason !== 'CHECKPOINT_NOT_FOUND') {
+      throw error;
+    }
+    return { tokenizer: standInTokenizer(config), missing };
+  }
 }
 
 async function compareAll(

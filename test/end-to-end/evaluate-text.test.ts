@@ -53,14 +53,33 @@ test('similarity of every frame with its prompt, whichever way the prompts are g
   expect(await readdir(folder)).not.toContain('text.png.results.jsonl');
 });
 
+test('without a checkpoint: refused at once, or random weights with a stand-in vocabulary, marked', async () => {
+  const network = JSON.parse(await readFile(at('networks', 'tiny.json'), 'utf8'));
+  await writeFile(at('networks', 'untrained.json'), JSON.stringify({ ...network, checkpoint: '../nothing' }));
+  const options = ['--network', at('networks', 'untrained.json')];
+  const missing = await callCli(evaluate('prompts.txt', 'videos', ...options), environment);
+  expect(missing).toEqual({
+    code: 1,
+    stdout: '',
+    stderr: expect.stringMatching(/^fusionframes: tokenizer: .*nothing/),
+  });
+  const { code, stdout, stderr } = await callCli(
+    evaluate('prompts.txt', 'videos', ...options, '--random-weights'),
+    environment,
+  );
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^light +5 +-?[\d.]+ \(RANDOM WEIGHTS\)/m);
+  expect(stderr).toContain('warning: untrained has no tokenizer here: every byte of a prompt is a token');
+  const json = await callCli(evaluate('prompts.txt', 'videos', ...options, '--random-weights', '--json'), environment);
+  expect(JSON.parse(json.stdout)).toMatchObject({ weights: 'random', vocabulary: 'stand-in' });
+});
+
 describe('what does not fit is refused', () => {
   beforeAll(async () => {
     await writeFile(at('one.txt'), 'the cat\n');
     await writeFile(at('one.json'), '{"dark": "the cat"}');
     await writeFile(at('one.jsonl'), '{"name": "dark", "prompt": "the cat"}');
     await mkdir(at('empty'));
-    await mkdir(at('no-tokenizer'));
-    await writeFile(at('no-tokenizer', 'x.json'), await readFile(at('networks', 'tiny.json')));
   });
 
   test.each<[string, string, string[], string]>([

@@ -18,7 +18,7 @@ export async function readClipTokenizer(path: string, config: ClipConfig): Promi
   const content = await readFile(path, 'utf8').catch((error: Error) => {
     throw new FusionError(
       Status.NOT_FOUND,
-      `tokenizer: ${path} can't be read (${reasonOf(error)}); \`fusionframes models pull\` downloads it with the weights`,
+      `tokenizer: ${path} can't be read (${reasonOf(error)}); \`fusionframes models pull\` downloads it with the weights, and --random-weights does without`,
       {
         reason: 'CHECKPOINT_NOT_FOUND',
         cause: error,
@@ -34,12 +34,27 @@ export async function readClipTokenizer(path: string, config: ClipConfig): Promi
     throw unusable(path, `${endToken} must be its last token, ${vocab_size - 1}, as the network has it (got ${end})`);
   }
   return {
-    tokenize(text) {
+    tokenize: (text) => {
       const { ids } = tokenizer.encode(text, { add_special_tokens: false });
-      const whole = [start, ...ids.slice(0, length - 2), end];
-      return Array.from({ length }, (_, i) => whole[i] ?? 0);
+      return framed(ids, start, end, length);
     },
   };
+}
+
+/** A vocabulary for networks of random weights: every byte of the text is a token. */
+export function standInTokenizer({ context_length, vocab_size }: ClipConfig): ClipTokenizer {
+  const end = vocab_size - 1;
+  return {
+    tokenize: (text) => {
+      const ids = [...Buffer.from(text)].map((byte) => byte % (end - 1));
+      return framed(ids, end - 1, end, context_length);
+    },
+  };
+}
+
+function framed(ids: readonly number[], start: number, end: number, length: number): number[] {
+  const whole = [start, ...ids.slice(0, length - 2), end];
+  return Array.from({ length }, (_, i) => whole[i] ?? 0);
 }
 
 function parse(path: string, content: string): Tokenizer {
