@@ -8,7 +8,10 @@ import { type Protocol, resizing } from '../triton-models/metrics/protocol.ts';
 /** Everything the figures depend on besides the videos and weights. */
 export interface DistributionRun {
   protocol: Protocol;
+  /** Of the distance. */
   protocolName: string;
+  /** Of the Inception Score; absent: no publication's. */
+  scoreProtocol?: string;
   network: string;
   /** Network of the Inception Score; absent: the same. */
   classifier?: string;
@@ -42,6 +45,7 @@ export function toTable(report: DistributionReport): string {
       'FVD',
       withWeights(formatDistance(distance.value), worse(weights, generatedWeights)),
       formatInterval(distance.interval, formatDistance),
+      report.run.protocolName,
     ],
     [
       'Inception Score',
@@ -50,32 +54,38 @@ export function toTable(report: DistributionReport): string {
         worse(classifierWeights, generatedWeights),
       ),
       formatInterval(score.interval, formatScore),
+      report.run.scoreProtocol ?? 'none',
     ],
   ];
   const choices = Object.entries(choicesOf(report)).map(([name, value]) => [name, String(value ?? 'as they are')]);
-  return `${formatTable(['figure', 'value', '95 % interval'], rows)}\n${formatTable(['choice', ''], choices)}`;
+  return `${formatTable(['figure', 'value', '95 % interval', 'protocol'], rows)}\n${formatTable(['choice', ''], choices)}`;
 }
 
 /** One line a figure, each with all choices. */
 export function toCsv(report: DistributionReport): string {
   const { frechetDistance: distance, inceptionScore: score } = report.figures;
   const choices = choicesOf(report);
-  const row = (name: string, value: number, interval: Interval | undefined) => [
+  const row = (name: string, value: number, interval: Interval | undefined, protocol: string) => [
     name,
     value,
     interval?.low ?? '',
     interval?.high ?? '',
-    ...Object.values(choices).map((choice) => choice ?? ''),
+    ...Object.values({ ...choices, protocol }).map((choice) => choice ?? ''),
   ];
+  const { protocolName, scoreProtocol } = report.run;
   return formatCsv(
     ['figure', 'value', 'low', 'high', ...Object.keys(choices)],
-    [row('fvd', distance.value, distance.interval), row('inception_score', score.mean, score.interval)],
+    [
+      row('fvd', distance.value, distance.interval, protocolName),
+      row('inception_score', score.mean, score.interval, scoreProtocol ?? ''),
+    ],
   );
 }
 
 /** @param picture path of the picture */
 export function toJson(report: DistributionReport, picture: string) {
-  const { frechetDistance: fvd, inceptionScore, warnings } = report.figures;
+  const { frechetDistance: fvd, warnings } = report.figures;
+  const inceptionScore = { ...report.figures.inceptionScore, protocol: report.run.scoreProtocol ?? null };
   return { fvd, inceptionScore, choices: choicesOf(report), videos: report.videos, warnings, picture };
 }
 

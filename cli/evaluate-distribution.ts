@@ -19,6 +19,7 @@ import { framesNeeded, startOf } from '../triton-models/metrics/sample-clip.ts';
 import { modelOf } from '../triton-models/packaging/model-set.ts';
 import { type FeatureNetworks, loadFeatureNetworks } from '../triton-models/sources/feature-networks.ts';
 import { type DistributionRun, titleOf, toCsv, toJson, toTable } from './distribution-report.ts';
+import { hasRandomVideos } from './generate-prompts.ts';
 import { interruptSignal } from './interrupt.ts';
 import { reportKept } from './kept-message.ts';
 import { lookAtClips, type SampledClip } from './look-at-clips.ts';
@@ -77,6 +78,7 @@ export async function evaluateDistribution(
     ...(await openClips('generated', generated, run, options, skipped)),
   ];
   requireSameSize(clips, run);
+  const isRandom = made.isRandom || (await hasRandomVideos(clips.map(({ clip }) => clip.path)));
   const interrupted = interruptSignal();
   const kept = await KeptResults.beside(output);
   try {
@@ -99,7 +101,7 @@ export async function evaluateDistribution(
       videos: { real: ofKind('real').length, generated: generatedClips.length },
       weights: seen.weights,
       classifierWeights: (classified ?? seen).weights,
-      ...(made.isRandom && { generatedWeights: 'random' as const }),
+      ...(isRandom && { generatedWeights: 'random' as const }),
     };
     const title = titleOf(report);
     const weights = worse(report.weights, report.generatedWeights);
@@ -152,11 +154,11 @@ function parseRun(
         : parseFlag('--resolution', wholeNumber(8, 8192), options.resolution),
     crop: one('--crop', ['none', 'centre'], options.crop) ?? usual.crop,
     features: one('--features', ['logits', 'features'], options.features) ?? usual.features,
-    splits: number('--splits', options.splits, usual.splits),
+    splits: usual.splits,
   };
-  if (protocol.splits > protocol.videos) {
-    throw invalidField('--splits', protocol.splits, `at most the number of videos, ${protocol.videos}`);
-  }
+  // Of a single video the score is 1.
+  const maxSplits = Math.floor(protocol.videos / 2);
+  protocol.splits = number('--splits', options.splits, Math.min(usual.splits, maxSplits), 1, maxSplits);
   if (classifier !== undefined && protocol.frames !== c3dFrames) {
     throw invalidField('--frames', protocol.frames, `${c3dFrames} with --classifier, whose network sees as many`);
   }
@@ -169,6 +171,9 @@ function parseRun(
     protocol,
     ...(classifier && { classifier: classifier.name }),
     protocolName: isUsual ? protocolName : `${protocolName}, changed`,
+    ...(isUsual &&
+      protocolName === 'stylegan-v' &&
+      classifier?.name === 'c3d-ucf-101' && { scoreProtocol: 'isv2048_ucf' }),
     seed: parseFlag('--seed', anySeed(), options.seed),
     resamples,
   };

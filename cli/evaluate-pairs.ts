@@ -1,5 +1,6 @@
 import { openPair } from '../triton-models/metrics/compare-clips.ts';
 import { findPairs } from '../triton-models/metrics/find-videos.ts';
+import { hasRandomVideos } from './generate-prompts.ts';
 import { interruptSignal } from './interrupt.ts';
 import { type MakingOptions, madeIfAsked } from './make-videos.ts';
 import { type ComparisonOptions, type Maker, type NamedPair, parseComparison, reportPairs } from './report-pairs.ts';
@@ -25,7 +26,8 @@ export async function evaluatePairs(
   for (const { name, ...files } of await findPairs(reference, candidate)) {
     pairs.push({ name, pair: await openPair(files.reference, files.candidate, comparison.limits) });
   }
-  await reportPairs(pairs, comparison, interruptSignal(), made.isRandom ? randomMaker : undefined);
+  const isRandom = made.isRandom || (await hasRandomVideos(pairs.map(({ pair }) => pair.candidate.path)));
+  await reportPairs(pairs, comparison, interruptSignal(), isRandom ? randomMaker : undefined);
 }
 
 const randomMaker: Maker = {

@@ -17,6 +17,7 @@ import { readPrompts } from '../triton-models/metrics/read-prompts.ts';
 import { type ClipTowers, embedTexts, frameSimilarities } from '../triton-models/metrics/text-similarity.ts';
 import { modelOf } from '../triton-models/packaging/model-set.ts';
 import { type FeatureNetworks, loadFeatureNetworks } from '../triton-models/sources/feature-networks.ts';
+import { hasRandomVideos } from './generate-prompts.ts';
 import { interruptSignal } from './interrupt.ts';
 import { reportKept } from './kept-message.ts';
 import { type MakingOptions, makeVideos, requireNoMaking } from './make-videos.ts';
@@ -73,6 +74,7 @@ export async function evaluateText(prompts: string, videos: string, options: Eva
     requireNoMaking(options, '--make');
   }
   const clips = await openClips(prompts, videos, firstFrames);
+  isRandom ||= await hasRandomVideos(clips.map(({ clip }) => clip.path));
   const interrupted = interruptSignal();
   const kept = await KeptResults.beside(output);
   let judges: ServedJudges | undefined;

@@ -123,7 +123,10 @@ function distributionCommand(): Command {
       '--features <kind>',
       'what the distance is computed on: logits of the classes, or the features before them (logits)',
     )
-    .option('--splits <n>', 'parts that the Inception Score is averaged over (10)')
+    .option(
+      '--splits <n>',
+      'parts that the Inception Score is averaged over (10, with fewer than 20 videos half of them)',
+    )
     .option('--network <name>', 'I3D: a name, or the path of a .json file', 'i3d-kinetics-400')
     .option(
       '--classifier <name>',

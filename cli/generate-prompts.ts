@@ -1,4 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises';
+import { join, parse } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import type { Video } from '../gateway/client/video.ts';
 import type { NewVideo, VideoClient } from '../gateway/client/video-client.ts';
@@ -7,6 +8,7 @@ import { makeFolder } from '../services/kit/make-folder.ts';
 import { reasonOf } from '../services/kit/reason-of.ts';
 import { writeWhole } from '../services/kit/write-whole.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
+import { isOfRandomWeights } from '../triton-models/packaging/weights-warnings.ts';
 import { checkRequest } from './check-request.ts';
 import { errorText } from './exit.ts';
 import { withGatewayHint } from './gateway-client.ts';
@@ -99,11 +101,23 @@ export async function generatePrompts(
       warnings.add(warning);
     }
   }
-  return { summary: done, warnings: [...warnings] };
+  const summary = isOfRandomWeights([...warnings]) ? `${done} (RANDOM WEIGHTS)` : done;
+  return { summary, warnings: [...warnings] };
+}
+
+/** Whether one of these video files was made by `generate --prompts` with random weights. */
+export async function hasRandomVideos(videos: Iterable<string>): Promise<boolean> {
+  for (const video of videos) {
+    const { dir, name } = parse(video);
+    if (isOfRandomWeights((await factsOf({ path: join(dir, name) })).warnings ?? [])) {
+      return true;
+    }
+  }
+  return false;
 }
 
 /** The facts of a finished video, such as the hash of the request that it was made for. */
-async function factsOf({ path }: Task): Promise<{ request?: string; warnings?: string[] }> {
+async function factsOf({ path }: Pick<Task, 'path'>): Promise<{ request?: string; warnings?: string[] }> {
   const text = await readFile(`${path}.json`, 'utf8').catch(() => '{}');
   try {
     return JSON.parse(text) ?? {};

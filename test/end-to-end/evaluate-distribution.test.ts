@@ -117,8 +117,8 @@ test('short videos and other sizes are refused with the options that protocols i
   );
   const done = await callCli(evaluate('real', 'mixed', '--skip-short', '--resolution', '16'), environment);
   expect(done.stderr).toContain('warning: generated: left out 1 with fewer than 9 frames, such as ');
-  expect(done.stdout).toMatch(/^FVD +[\d.e-]+ \(RANDOM WEIGHTS\) +\S+ to \S+$/m);
-  expect(done.stdout).toMatch(/^Inception Score {2}\S+ ± \S+ \(RANDOM WEIGHTS\) +\S+ to \S+$/m);
+  expect(done.stdout).toMatch(/^FVD +[\d.e-]+ \(RANDOM WEIGHTS\) +\S+ to \S+ +stylegan-v, changed$/m);
+  expect(done.stdout).toMatch(/^Inception Score {2}\S+ ± \S+ \(RANDOM WEIGHTS\) +\S+ to \S+ +none$/m);
   expect(done.stdout).toMatch(/^resolution +16$/m);
 });
 
@@ -126,7 +126,7 @@ describe('what does not fit is refused', () => {
   test.each<[string[], string]>([
     [['--videos', '5'], '`real` must be a folder of at least 5 videos, but it has 4: --videos compares fewer'],
     [['--frames', '8'], '`--frames` must be a whole number from 9'],
-    [['--splits', '5'], '`--splits` must be at most the number of videos, 4'],
+    [['--splits', '3'], '`--splits` must be a whole number from 1 to 2'],
     [['--resamples', '1'], '`--resamples` must be 0 for no interval, or at least 2'],
     [['--protocol', 'mine'], '`--protocol` must be one of stylegan-v, videogpt'],
     [['--start', 'end'], '`--start` must be one of random, beginning'],

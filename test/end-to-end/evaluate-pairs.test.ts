@@ -111,6 +111,8 @@ test('figures of videos that were made with random weights are marked', async ()
   expect(await readFile(csv, 'utf8')).toMatch(/^video,frame,mse,psnr,ssim,candidate_weights\ncat,0,.*,random\n/);
   const json = await callCli(compare('one', 'made', ...options, '--json'));
   expect(JSON.parse(json.stdout)).toMatchObject({ candidate: { weights: 'random' } });
+  const later = await callCli(compare('one', 'made', '--frames', '2', '--output', at('made.png')));
+  expect(later.stdout).toMatch(/^cat .* equal \(RANDOM WEIGHTS\)/m);
 });
 
 test('a remote server reports that its weights are random', async () => {

@@ -84,6 +84,15 @@ export async function compareClips(
   const frames: FrameLikeness[] = [];
   for await (const pictures of batches(framePairs(pair), perceptual?.batchSize ?? 1)) {
     const distances = await perceptual?.measure(pictures, width, height);
+    if (distances?.every(Number.isFinite) === false) {
+      throw new FusionError(
+        Status.FAILED_PRECONDITION,
+        `${pair.candidate.path}: the network gave NaN or infinite LPIPS`,
+        {
+          reason: 'PREDICTION_NOT_FINITE',
+        },
+      );
+    }
     for (const [i, { reference, candidate }] of pictures.entries()) {
       const likeness = comparePictures(reference, candidate, width, height);
       frames.push(distances ? { ...likeness, lpips: distances[i]! } : likeness);
