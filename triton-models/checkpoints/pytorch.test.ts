@@ -163,6 +163,11 @@ describe('values other than weights are ignored', () => {
         ['args', new Instance(new Global('__main__', 'Arguments'), state)],
         ['strategy', new Call(new Global('transformers.trainer_utils', 'IntervalStrategy'), ['steps'])],
         ['optimizer', new Global('torch.optim.adam', 'Adam')],
+        ['mode', new Call(new Global('mine.settings', 'Mode'), ['fast'])],
+        ['flag', new Call(new Global('builtins', 'getattr'), [new Global('mine.settings', 'Flag'), 'LEFT'])],
+        ['inner', new Call(new Global('__builtin__', 'getattr'), [new Global('mine', 'make'), 'Inner'])],
+        ['activation', new Global('torch.nn.functional', 'relu')],
+        ['odd', new Global('torch', 'constructor')],
         ['make', new Call(new Global('functools', 'partial'), [new Global('mine', 'make')], new Tuple(null))],
         ['w', tensor()],
       ]);
@@ -181,10 +186,32 @@ describe('invalid files are rejected, naming file and fault', () => {
   test('a class that does not belong in a checkpoint', () =>
     refused(join(fixtures, 'foreign-class.pt'), 'it names "torch.nn.modules.linear.Linear", which must not be in'));
 
-  test.each(['system', 'popen'])('a call of os.%s', async (name) => {
-    const path = join(folder, `os-${name}.pt`);
-    await new TorchFile().write(path, new Map([['w', new Call(new Global('os', name), ['true'])]]));
-    await refused(path, `it names "os.${name}", which must not be in a checkpoint (allowed: collections.OrderedDict`);
+  test.each([
+    ['os', 'system'],
+    ['os', 'popen'],
+    ['subprocess', 'Popen'],
+    ['builtins', 'eval'],
+    ['mine', 'run'],
+    ['torch.hub', 'load'],
+  ])('a call of %s.%s', async (module, name) => {
+    const path = join(folder, `calls-${module}-${name}.pt`);
+    await new TorchFile().write(path, new Map([['w', new Call(new Global(module, name), ['true'])]]));
+    await refused(
+      path,
+      `it names "${module}.${name}", which must not be in a checkpoint (allowed: collections.OrderedDict`,
+    );
+    if (['os', 'subprocess', 'builtins'].includes(module)) {
+      await new TorchFile().write(path, new Map([['w', new Global(module, name)]]));
+      await refused(path, `it names "${module}.${name}"`);
+    }
+  });
+
+  test.each(['builtins', '__builtin__'])('a call of what %s.getattr finds, with tensors', async (module) => {
+    const path = join(folder, `getattr-${module}.pt`);
+    const torch = new TorchFile();
+    const tensor = torch.tensor(tensorOf(torch), [4]);
+    await torch.write(path, new Map([['w', new Call(new Global(module, 'getattr'), [tensor, 'T'])]]));
+    await refused(path, 'it names "builtins.getattr", which must not be in a checkpoint');
   });
 
   test('an object containing tensors, like a module saved whole', async () => {
@@ -199,9 +226,9 @@ describe('invalid files are rejected, naming file and fault', () => {
     await refused(path, 'it names "functools.partial", which must not be in a checkpoint');
   });
 
-  test.each(['toString', '__proto__', 'constructor'])('a class named torch.%s', async (name) => {
+  test.each(['toString', '__proto__', 'constructor'])('a call of torch.%s', async (name) => {
     const path = join(folder, `named-${name}.pt`);
-    await new TorchFile().write(path, new Map([['w', new Global('torch', name)]]));
+    await new TorchFile().write(path, new Map([['w', new Call(new Global('torch', name), [])]]));
     await refused(path, `it names "torch.${name}"`);
   });
 

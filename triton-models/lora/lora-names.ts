@@ -26,6 +26,13 @@ export function parseLoraName(name: string): LoraPart | undefined {
   return undefined;
 }
 
+/** Whether the tensors of a file are named as peft names them. It keeps alpha beside the tensors. */
+export function arePeftNames(names: readonly string[]): boolean {
+  return (
+    names.some((name) => /\.lora_[AB](\.[^.]+)?\.weight$/.test(name)) && !names.some((name) => name.endsWith('.alpha'))
+  );
+}
+
 /** Other ways to change a layer, by the ends of their tensors' names. */
 const otherKinds: readonly [RegExp, string][] = [
   [/\.(dora_scale|lora_magnitude_vector(\.[^.]+)*)$/, 'DoRA'],

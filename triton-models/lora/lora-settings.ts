@@ -21,25 +21,34 @@ export type LoraSettings = z.infer<typeof settingsSchema>;
 const settingsName = 'adapter_config.json';
 
 /**
- * How an adapter is scaled, by the beginning of its layers' names: from peft's file next to it, or from the metadata in
- * which diffusers keeps the same. Empty if neither is there. Throws an Error naming the faulty fields.
+ * How an adapter is scaled, by the beginning of its layers' names: from the metadata in which diffusers keeps it, or from peft's
+ * file next to it. Empty if neither is there. Throws an Error naming the faulty fields.
+ *
+ * @param isPeft whether the file is one of peft's. The file next to another one belongs to another adapter
  */
 export async function readLoraSettings(
   path: string,
   metadata: Readonly<Record<string, string>>,
+  isPeft: boolean,
 ): Promise<Map<string, LoraSettings>> {
-  const text = await readFile(join(dirname(path), settingsName), 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') {
+  const packed = metadata.lora_adapter_metadata;
+  if (packed !== undefined) {
+    const fields = parseSchema(z.record(z.string(), z.unknown()), parseJson(packed));
+    return new Map([...unpack(fields)].map(([prefix, given]) => [prefix, parse(`metadata of \`${prefix}\``, given)]));
+  }
+  const text = isPeft ? await readSettingsFile(path) : undefined;
+  return new Map(text === undefined ? [] : [['', parse(settingsName, parseJson(text))]]);
+}
+
+async function readSettingsFile(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(join(dirname(path), settingsName), 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
       return undefined;
     }
     throw error;
-  });
-  if (text !== undefined) {
-    return new Map([['', parse(settingsName, parseJson(text))]]);
   }
-  const packed = metadata.lora_adapter_metadata;
-  const fields = packed === undefined ? {} : parseSchema(z.record(z.string(), z.unknown()), parseJson(packed));
-  return new Map([...unpack(fields)].map(([prefix, given]) => [prefix, parse(`metadata of \`${prefix}\``, given)]));
 }
 
 function parse(place: string, given: unknown): LoraSettings {

@@ -153,6 +153,13 @@ describe('alpha', () => {
     expect(await merge([[join(folder, 'adapter'), 1]])).toEqual({ [`${query}.weight`]: expected(strength) });
   });
 
+  test("not in peft's file of another adapter, which may be invalid", async () => {
+    const names = { [`${query}.lora_down.weight`]: down, [`${query}.lora_up.weight`]: up };
+    const path = await write('together/style.safetensors', names);
+    await writeFile(join(folder, 'together', 'adapter_config.json'), JSON.stringify({ r: 9, use_dora: true }));
+    expect(await merge([[path, 1]])).toEqual({ [`${query}.weight`]: expected(1) });
+  });
+
   test("in diffusers' metadata", async () => {
     const named = Object.fromEntries(Object.entries(peft).map(([name, value]) => [`unet.${name}`, value]));
     const metadata = { lora_adapter_metadata: JSON.stringify({ 'unet.r': 2, 'unet.lora_alpha': 1 }) };

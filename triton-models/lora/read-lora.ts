@@ -10,7 +10,7 @@ import { readMetadata, readSafetensors } from '../checkpoints/safetensors.ts';
 import { pieceLength } from '../checkpoints/tensor-bytes.ts';
 import type { ParameterType } from '../checkpoints/weights.ts';
 import { type LoraLayer, rankOf } from './lora-layer.ts';
-import { type LoraPart, otherKindOf, parseLoraName } from './lora-names.ts';
+import { arePeftNames, type LoraPart, otherKindOf, parseLoraName } from './lora-names.ts';
 import { factorOf, type LoraSettings, readLoraSettings } from './lora-settings.ts';
 import { readNumber } from './read-number.ts';
 
@@ -47,7 +47,7 @@ export async function readLora(given: string, signal?: AbortSignal): Promise<Lor
   const path = (await isFolder(given)) ? join(given, folderFile) : given;
   const name = basename(path);
   const { tensors } = await readSafetensors(path).catch(asLoraFault);
-  const settings = await settingsOf(path);
+  const settings = await settingsOf(path, [...tensors.keys()]);
   const room = Buffer.allocUnsafeSlow(pieceLength);
   const parts = new Map<string, Partial<Record<LoraPart['part'], StoredTensor>>>();
   const others: string[] = [];
@@ -84,9 +84,9 @@ export async function readLora(given: string, signal?: AbortSignal): Promise<Lor
   return { name, sha256: await sha256OfFile(path, undefined, signal), layers, others, notes };
 }
 
-async function settingsOf(path: string): Promise<Map<string, LoraSettings>> {
+async function settingsOf(path: string, names: readonly string[]): Promise<Map<string, LoraSettings>> {
   try {
-    return await readLoraSettings(path, await readMetadata(path));
+    return await readLoraSettings(path, await readMetadata(path), arePeftNames(names));
   } catch (error) {
     throw unfitLora(basename(path), `cannot be scaled: ${reasonOf(error)}`);
   }

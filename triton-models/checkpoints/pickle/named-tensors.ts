@@ -81,7 +81,7 @@ function findParts(root: unknown): Parts {
     const value = pending.pop();
     if (value instanceof TorchTensor) {
       tensors.push(value);
-    } else if (value instanceof ForeignName && !value.isArgument) {
+    } else if (value instanceof ForeignName && !value.isNameable) {
       value.refuse();
     } else if (value instanceof ForeignObject) {
       foreign.push(value);

@@ -29,27 +29,32 @@ export class TorchTensor {
   }
 }
 
-/**
- * Classes of training arguments: enumerations, partial functions, and classes that are only named. Like all others they are
- * never run.
- */
-const argumentClasses: readonly RegExp[] = [
-  /^torch\.(nn|optim|utils\.data)\.(\w+\.)*[A-Z]\w*$/,
-  /^(transformers|accelerate|diffusers|peft|timm|datasets)\.(\w+\.)*[A-Z]\w*$/,
-  /^(deepspeed|(pytorch_)?lightning(_fabric|_utilities)?|omegaconf)\.(\w+\.)*[A-Z]\w*$/,
-  /^(__main__|typing)\.[A-Z]\w*$/,
-  /^functools\.partial$/,
-];
+/** What only a checkpoint that means harm names. */
+const harmful =
+  /^(os|posix|nt|subprocess|sys|builtins|runpy|importlib|shutil|socket|pty|ctypes|code|_?pickle|webbrowser|multiprocessing)\./;
 
-/** A class or function that does not belong in a checkpoint. */
+/**
+ * What training arguments call: classes, such as enumerations, which begin with a capital letter, and functions that do nothing
+ * but name something. Like all others they are never run.
+ */
+const calledByArguments = /^(functools\.partial|builtins\.getattr|(.*\.)?[A-Z]\w*)$/;
+
+/** A class or function that is not one of a checkpoint's. */
 export class ForeignName {
   readonly name: string;
-  /** Whether it may be named and called beside the weights. */
-  readonly isArgument: boolean;
 
   constructor(name: string) {
     this.name = name;
-    this.isArgument = argumentClasses.some((pattern) => pattern.test(name));
+  }
+
+  /** Whether it may be called beside the weights: the result is a placeholder. */
+  get isCallable(): boolean {
+    return calledByArguments.test(this.name) && this.isNameable;
+  }
+
+  /** Whether it may be named beside the weights. */
+  get isNameable(): boolean {
+    return this.name === 'builtins.getattr' || !harmful.test(this.name);
   }
 
   refuse(): never {
@@ -122,7 +127,7 @@ const placeholders: readonly RegExp[] = [
 const allowed = [
   ...Object.keys(functions),
   `torch.{${Object.keys(storageTypes).join(', ')}}`,
-  'element types, devices, NumPy values, sets, bytes, paths, dates, argument objects, classes of trainers',
+  'element types, devices, NumPy values, sets, bytes, paths, dates, argument objects, classes of training arguments',
 ].join(', ');
 
 /**
@@ -153,7 +158,7 @@ export class TorchTypes implements PickleTypes {
 
   call(resolved: unknown, args: readonly unknown[]): unknown {
     if (resolved instanceof ForeignName) {
-      return resolved.isArgument ? this.instantiate(resolved, args) : resolved.refuse();
+      return resolved.isCallable ? this.instantiate(resolved, args) : resolved.refuse();
     }
     this.countCopied(args.length);
     if (resolved instanceof PickleObject) {
