@@ -35,7 +35,7 @@ export async function recordReferences(
   modelFolder: string,
   signal?: AbortSignal,
 ): Promise<{ paths: string[] } | { neededBytes: number }> {
-  const neededBytes = 4 * parametersOf(model).count + largestActivations(model, calls);
+  const neededBytes = weightBytes(model, checkpoint) + largestActivations(model, calls);
   if (neededBytes > process.availableMemory()) {
     return { neededBytes };
   }
@@ -47,6 +47,13 @@ export async function recordReferences(
   } finally {
     await rm(folder, { recursive: true });
   }
+}
+
+/** The weights in float32 and, while they are converted, those in half precision as well. */
+function weightBytes(model: ServedModel, { tensors }: Checkpoint): number {
+  const { count, shapes } = parametersOf(model);
+  const narrow = [...shapes.keys()].map((name) => tensors.get(name)!).filter(({ dataType }) => dataType !== 'F32');
+  return 4 * count + narrow.reduce((sum, { length }) => sum + length, 0);
 }
 
 /** Returns the path of the graph, which reads the checkpoint's own weights. */
