@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import './optimize-later.ts';
+import './tune-runtime.ts';
 import { leave } from './close-in-time.ts';
 import { runProgram } from './program.ts';
 

@@ -2,6 +2,7 @@
  * Measures the rows of docs/speed.md on this machine, prints them as a table, and writes bench/results.json and a page of plots
  * beside it.
  */
+import '../../cli/tune-runtime.ts';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';

@@ -4,7 +4,7 @@ import url = require('node:url');
 
 nodeModule.register(url.pathToFileURL(path.join(__dirname, 'globals-hook.js')));
 // Most code of a test runs once, too. This saves an eighth of the tests' CPU time.
-void import('../../cli/optimize-later.ts');
+void import('../../cli/tune-runtime.ts');
 let testFiles = 0;
 
 /**
