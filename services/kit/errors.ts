@@ -120,7 +120,9 @@ export function toFusionError(error: unknown): FusionError {
   if (isAbortError(error)) {
     return new FusionError(Status.CANCELLED, 'The call was cancelled', { cause: error });
   }
-  return new FusionError(Status.INTERNAL, error instanceof Error ? error.message : String(error), { cause: error });
+  const message = error instanceof Error ? error.message : String(error);
+  // Libraries quote what they were given, which may be a picture.
+  return new FusionError(Status.INTERNAL, shorten(message, maxMessageLength), { cause: error });
 }
 
 function hasDetails(error: unknown): error is RichClientError {
@@ -174,6 +176,12 @@ function describeList(list: readonly unknown[]): string {
 const maxShownItems = 10;
 /** Characters of a value in an error. */
 const maxShown = 80;
+
+/**
+ * Longest message on the wire and of foreign errors, in characters. It travels in headers, encoded three times, and
+ * Node's HTTP/2 breaks the connection, with all its calls, when these exceed 64 KiB.
+ */
+export const maxMessageLength = 2000;
 
 /** A text from outside as errors show it: cut, without characters that would disturb the text around it. */
 export function shown(text: string, length = maxShown): string {

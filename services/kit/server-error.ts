@@ -1,13 +1,8 @@
 import { BadRequest, ErrorInfo, RetryInfo, RichServerError } from 'nice-grpc-error-details';
-import { type FusionError, shorten } from './errors.ts';
+import { type FusionError, maxMessageLength, shorten } from './errors.ts';
 
 const domain = 'fusionframes';
 
-/**
- * Longest message on the wire, in characters. It travels in headers, encoded three times, and Node's HTTP/2 breaks the
- * connection, with all its calls, when these exceed 64 KiB.
- */
-const maxMessageLength = 2000;
 const maxFieldLength = 200;
 
 /** Converts an error to the gRPC error that a server throws. */
