@@ -61,6 +61,7 @@ export function modelsCommand(): Command {
           ]).default('onnxruntime'),
         )
         .option('--gpu-memory <GB>', 'memory of the GPU, which decides how large TensorRT batches are', '80')
+        .option('--gpu-per-stage', 'each stage has a GPU of its own, as on Kubernetes (default: all models share one)')
         .option(
           '--precision <[model=]precision>',
           `what TensorRT computes products in: ${enginePrecisions.join(', ')}, for all models or one; can be repeated ` +
@@ -141,6 +142,7 @@ interface BuildOptions {
   checkpoint?: string;
   target: 'onnxruntime' | 'tensorrt';
   gpuMemory: string;
+  gpuPerStage?: boolean;
   precision?: Precisions;
   link?: boolean;
   record?: boolean;
@@ -223,7 +225,7 @@ async function buildJudges(name: string, options: Omit<RepositoryOptions, 'targe
   return ensureModels(name, models, { ...options, allowsRandom: false });
 }
 
-function targetOf({ target, gpuMemory, precision }: BuildOptions): Target {
+function targetOf({ target, gpuMemory, gpuPerStage = false, precision }: BuildOptions): Target {
   const gigabytes = Number(gpuMemory);
   if (!(gigabytes > 0 && Number.isFinite(gigabytes))) {
     throw invalidField('--gpu-memory', gpuMemory, 'a number of GB above 0');
@@ -234,7 +236,8 @@ function targetOf({ target, gpuMemory, precision }: BuildOptions): Target {
     }
     return target;
   }
-  return { tensorrt: { deviceMemory: gigabytes * 1e9, ...(precision && { precisions: precision }) } };
+  const devices = { deviceMemory: gigabytes * 1e9, isPerStage: gpuPerStage };
+  return { tensorrt: { ...devices, ...(precision && { precisions: precision }) } };
 }
 
 /** A precision for all models, or `model=precision`; later ones win. */

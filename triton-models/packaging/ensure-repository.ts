@@ -14,7 +14,7 @@ import { modelNames, type Preset } from '../../services/pipeline/preset.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { referenceInputs } from '../references/reference-inputs.ts';
 import { engineProfiles, itemsOfRequest } from '../tensorrt/engine-profiles.ts';
-import { type EnginePlan, type Precisions, planEngines } from '../tensorrt/plan-engines.ts';
+import { type Devices, type EnginePlan, planEngines } from '../tensorrt/plan-engines.ts';
 import { addVersion } from './add-version.ts';
 import { buildModel } from './build-model.ts';
 import { checkCheckpoints, type PlannedModel } from './check-checkpoints.ts';
@@ -67,11 +67,8 @@ export interface RepositoryOptions {
   onModel?: (model: RepositoryModel) => void;
 }
 
-/**
- * TensorRT: graphs to compile engines from, for a GPU with this many bytes of memory. Default precision: each
- * network's own.
- */
-export type Target = 'onnxruntime' | { tensorrt: { deviceMemory: number; precisions?: Precisions } };
+/** TensorRT: graphs to compile engines from, for these GPUs. */
+export type Target = 'onnxruntime' | { tensorrt: Devices };
 
 export interface RepositoryModel {
   name: string;
@@ -114,7 +111,7 @@ export async function ensureRepository(preset: Preset, options: RepositoryOption
   const engine = target === 'onnxruntime' ? undefined : target.tensorrt;
   const built = await ensureModels(engine ? `${preset.name}-tensorrt` : preset.name, models, {
     ...options,
-    engines: engine && planEngines(preset, models, engine.deviceMemory, engine.precisions),
+    engines: engine && planEngines(preset, models, engine),
     record: options.record ?? engine !== undefined,
     callsOf: (model) => callsToRecord(preset, model),
     servedWith: (changed) => modelsToServe(changed, preset),

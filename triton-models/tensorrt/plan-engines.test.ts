@@ -4,7 +4,8 @@ import { servedModels } from '../packaging/served-models.ts';
 import { trtexecArguments } from './engine-profiles.ts';
 import { planEngines } from './plan-engines.ts';
 
-const plan = (preset: Preset, gigabytes: number) => planEngines(preset, servedModels(preset), gigabytes * 1e9);
+const plan = (preset: Preset, gigabytes: number, isPerStage = false) =>
+  planEngines(preset, servedModels(preset), { deviceMemory: gigabytes * 1e9, isPerStage });
 const published = loadPreset('kandinsky-video-1.0');
 /** By GB; each takes a while. */
 const plans = new Map<number, ReturnType<typeof plan>>();
@@ -33,6 +34,16 @@ describe('how many videos share a batch', () => {
       /24 GB given, of which 90 %.*\n {2}text_encoder: weights 22 GB, activations .*keyframe_unet: weights 8\.3\d? GB/s,
     );
   });
+});
+
+test('the models of Kandinsky Video 1.1 fit on a GPU of 80 GB for each stage, but not all on one', () => {
+  const preset = loadPreset('kandinsky-video-1.1');
+  expect(() => plan(preset, 80)).toThrow(/a GPU for each stage \(--gpu-per-stage\)/);
+  const batches = [...plan(preset, 80, true)].map(([name, { maxBatchSize }]) => [name, maxBatchSize]);
+  expect(Object.fromEntries(batches)).toMatchObject({ keyframe_unet: 12, first_frame_unet: 8, picture_decoder: 4 });
+  expect(() => plan(preset, 20, true)).toThrow(
+    /20 GB given, of which 90 %.*\n {2}text_encoder: weights 22 GB, [^;]*$/m,
+  );
 });
 
 describe('profiles', () => {

@@ -1,8 +1,10 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
+import { calledModels } from '../../services/pipeline/called-models.ts';
 import { compiledSizes } from '../../services/pipeline/frame-sizes.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
 import { byteLength } from '../../services/pipeline/safetensors/element-types.ts';
+import { stageNames } from '../../services/pipeline/stages.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { activationPeak } from '../describe/activation-peak.ts';
 import { inferShapes } from '../describe/infer-shapes.ts';
@@ -24,27 +26,21 @@ const maxVideos = 4;
 const usableMemory = 0.9;
 
 /**
- * Plans engines for all models of a preset, with the largest batches that together fit on one device. An engine
- * reserves memory for the largest shapes of each profile. Throws FAILED_PRECONDITION naming a node that TensorRT does
- * not support, or what does not fit if the device is too small for a single video.
- *
- * @param deviceMemory bytes
- * @param precisions by model, where another than its network's default is wanted
+ * Plans engines for all models of a preset, with the largest batches that fit on their devices. An engine reserves memory for
+ * the largest shapes of each profile. Throws FAILED_PRECONDITION naming a node that TensorRT does not support, or what does
+ * not fit if a device is too small for a single video.
  */
 export function planEngines(
   preset: Preset,
   models: readonly NamedNetwork[],
-  deviceMemory: number,
-  precisions: Precisions = {},
+  devices: Devices,
 ): Map<string, EnginePlan> {
   rejectSizes(preset);
-  const needs = engineNeeds(preset, models, precisions);
-  const total = (of: (need: EngineNeed) => number) => needs.reduce((sum, need) => sum + of(need), 0);
-  const [weights, video] = [total((need) => need.weights), total((need) => need.activations)];
-  const videos = Math.min(maxVideos, Math.floor((usableMemory * deviceMemory - weights) / video));
-  if (videos < 1) {
-    throw tooLarge(needs, deviceMemory);
-  }
+  const needs = engineNeeds(preset, models, devices.precisions);
+  const videos = Math.min(
+    maxVideos,
+    ...sharing(needs, preset, devices).map((each) => videosOf(each, devices.deviceMemory)),
+  );
   return new Map(
     needs.map(({ name, model, items, precision }) => {
       const maxBatchSize = videos * items;
@@ -52,6 +48,34 @@ export function planEngines(
       return [name, { maxBatchSize, profiles, precision }];
     }),
   );
+}
+
+/** Where engines run. */
+export interface Devices {
+  /** Of each device, bytes. */
+  deviceMemory: number;
+  /** Whether each stage has a device of its own. Default: all models share one. */
+  isPerStage?: boolean;
+  /** By model, where another than its network's default is wanted. */
+  precisions?: Precisions;
+}
+
+/** The engines that share a device. */
+function sharing(needs: readonly EngineNeed[], preset: Preset, { isPerStage = false }: Devices): EngineNeed[][] {
+  return isPerStage
+    ? stageNames.map((stage) => needs.filter(({ name }) => calledModels(stage, preset).includes(name)))
+    : [[...needs]];
+}
+
+/** How many videos fit on a device at once. */
+function videosOf(needs: readonly EngineNeed[], deviceMemory: number): number {
+  const total = (of: (need: EngineNeed) => number) => needs.reduce((sum, need) => sum + of(need), 0);
+  const [weights, video] = [total((need) => need.weights), total((need) => need.activations)];
+  const videos = Math.floor((usableMemory * deviceMemory - weights) / video);
+  if (videos < 1) {
+    throw tooLarge(needs, deviceMemory);
+  }
+  return videos;
 }
 
 /** What the engines of a preset need; see {@link planEngines}. */
@@ -122,7 +146,8 @@ function tooLarge(needs: readonly EngineNeed[], deviceMemory: number): FusionErr
   return new FusionError(
     Status.FAILED_PRECONDITION,
     `gpu memory: ${gigabytes(deviceMemory)} given, of which ${100 * usableMemory} % can be used; one video needs:${list.join(';')}\n` +
-      'allowed: more memory, or fewer sizes in frameSize.compiled of the preset, for each of which activations are kept',
+      'allowed: more memory (--gpu-memory), a GPU for each stage (--gpu-per-stage), or fewer sizes in frameSize.compiled of the ' +
+      'preset, for each of which activations are kept',
     { reason: 'DEVICE_TOO_SMALL', field: 'gpuMemory' },
   );
 }
