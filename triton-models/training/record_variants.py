@@ -10,6 +10,7 @@ import sys
 import torch
 
 from .networks.layers import SinusoidalEmbedding
+from .networks.movq import MoVQ
 from .networks.unet import UNet
 from .safetensors_io import save
 
@@ -28,6 +29,17 @@ CASES["interpolation-unet-masked-frames"] = {
 CASES["interpolation-unet-perturbation"] = {
     **KEYFRAMES, "num_channels": 20, "out_channels": 12, "num_frames": None, "interpolation": True, "perturbation_input": True,
 }
+DECODER = {
+    "double_z": False, "z_channels": 4, "resolution": 64, "in_channels": 3, "out_ch": 3, "ch": 16, "ch_mult": [1, 1],
+    "num_res_blocks": 1, "attn_resolutions": [32], "dropout": 0.0, "groups": 8,
+}
+NARROW = {"temporal": True, "temporal_kernel_size": [3, 1, 1], "temporal_conv_padding": [1, 0, 0]}
+DECODERS = {
+    "movq-video-conv-3x3x3": {**DECODER, "temporal": True, "temporal_kernel_size": [3, 3, 3], "temporal_conv_padding": [1, 1, 1]},
+    "movq-video-conv-3x1x1-attention": {**DECODER, **NARROW, "temporal_attention_block": True},
+    "movq-video-3d": {**DECODER, "build_3D_decoder": True},
+}
+WINDOW, LATENT_HEIGHT, LATENT_WIDTH = 5, 4, 6
 VIDEOS, TOKENS, HEIGHT, WIDTH, GROUPS = 2, 6, 8, 12, 4
 
 
@@ -72,14 +84,27 @@ def record(name, constructor, folder):
         unet.get_submodule(each).register_forward_hook(lambda _, __, output, each=each: middle.update({f"mid.{each}": output}))
     doubles = {each: tensor.double() if tensor.is_floating_point() else tensor for each, tensor in inputs.items()}
     output = unet(**{**doubles, "context_mask": mask.bool()}, num_temporal_groups=groups)
-    unet.float()
+    write(folder, name, unet.float().state_dict(), inputs, {"output": output, **middle},
+          {"constructor": constructor, "forward_args": {"num_temporal_groups": groups}})
+
+
+@torch.no_grad()
+def record_decoder(name, constructor, folder):
+    torch.manual_seed(sum(name.encode()))
+    movq = MoVQ(**constructor).eval()
+    randomize(movq)
+    latents = torch.randn(WINDOW, constructor["z_channels"], LATENT_HEIGHT, LATENT_WIDTH)
+    decoded = movq.double().decode(latents.double(), WINDOW)
+    used = {each: tensor for each, tensor in movq.float().state_dict().items() if not each.startswith(("encoder.", "quant_conv."))}
+    write(folder, name, used, {"latents": latents}, {"decoded": decoded}, {"constructor": constructor, "num_frames": WINDOW})
+
+
+def write(folder, name, weights, inputs, outputs, facts):
     os.makedirs(os.path.join(folder, name), exist_ok=True)
-    save(unet.state_dict(), os.path.join(folder, name, "weights.safetensors"))
-    outputs = {each: tensor.float() for each, tensor in {"output": output, **middle}.items()}
-    save({**inputs, **outputs}, os.path.join(folder, name, "io.safetensors"))
+    save(weights, os.path.join(folder, name, "weights.safetensors"))
+    save({**inputs, **{each: tensor.float() for each, tensor in outputs.items()}}, os.path.join(folder, name, "io.safetensors"))
     with open(os.path.join(folder, name, "config.json"), "w") as file:
-        about = {"case": name, "what": "recorded from this project's training code by training/record_variants.py",
-                 "constructor": constructor, "forward_args": {"num_temporal_groups": groups}}
+        about = {"case": name, "what": "recorded from this project's training code by training/record_variants.py", **facts}
         json.dump(about, file, indent=1)
         file.write("\n")
 
@@ -87,8 +112,11 @@ def record(name, constructor, folder):
 def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    for name in sys.argv[2:] or CASES:
-        record(name, CASES[name], sys.argv[1])
+    for name in sys.argv[2:] or [*CASES, *DECODERS]:
+        if name in CASES:
+            record(name, CASES[name], sys.argv[1])
+        else:
+            record_decoder(name, DECODERS[name], sys.argv[1])
 
 
 if __name__ == "__main__":

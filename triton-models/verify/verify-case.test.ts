@@ -68,15 +68,19 @@ describe('networks reproduce their reference', () => {
   });
 
   // Recorded from the training code by training/record_variants.py.
+  const ofUNet = ['output', 'mid.down_samples.0', 'mid.up_samples.0'];
   test.each([
-    'keyframe-unet-conv1dattn1dlayers',
-    'keyframe-unet-conv1dattn3dblocks',
-    'keyframe-unet-conv3dattn1dblocks',
-    'interpolation-unet-masked-frames',
-    'interpolation-unet-perturbation',
-  ])('%s, as it is trained', async (name) => {
+    ['keyframe-unet-conv1dattn1dlayers', ofUNet],
+    ['keyframe-unet-conv1dattn3dblocks', ofUNet],
+    ['keyframe-unet-conv3dattn1dblocks', ofUNet],
+    ['interpolation-unet-masked-frames', ofUNet],
+    ['interpolation-unet-perturbation', ofUNet],
+    ['movq-video-conv-3x3x3', ['decoded']],
+    ['movq-video-conv-3x1x1-attention', ['decoded']],
+    ['movq-video-3d', ['decoded']],
+  ])('%s, as it is trained', async (name, outputs) => {
     const verified = await verifyCase(join(goldens, name), { intermediates: true });
-    expect(verified.map(({ name: output }) => output)).toEqual(['output', 'mid.down_samples.0', 'mid.up_samples.0']);
+    expect(verified.map(({ name: output }) => output)).toEqual(outputs);
     expect(Math.max(...verified.map(({ difference }) => difference ?? Number.POSITIVE_INFINITY))).toBeLessThan(1e-4);
   });
 

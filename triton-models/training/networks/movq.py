@@ -1,5 +1,7 @@
 """MoVQ's encoder and its decoders, of images and with convolutions over time, under the published parameter names."""
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -26,16 +28,32 @@ class Norm(nn.Module):
         return torch.addcmul(shift, x, scale)
 
 
-class ResNetBlock(nn.Module):
-    """With a `kernel`, (3, 1, 1) or (3, 3, 3), each convolution is followed by one over time, mixed in by `temporal_merge`. It
-    starts as the identity: the block then does what it does without."""
+class Time(NamedTuple):
+    """How a decoder sees the other frames of a window; it may have attention with either of the other two."""
 
-    def __init__(self, in_channels, out_channels, groups, z_channels=None, kernel=None):
+    # Of convolutions that follow those of the residual blocks: (3, 1, 1) or (3, 3, 3).
+    kernel: tuple | None = None
+    # The residual blocks' own convolutions are 3×3×3.
+    cube: bool = False
+    # After every attention within a frame.
+    attention: bool = False
+
+
+class ResNetBlock(nn.Module):
+    """With a kernel in `time`, each convolution is followed by one over time, mixed in by `temporal_merge`. It starts as the
+    identity: the block then does what it does without."""
+
+    def __init__(self, in_channels, out_channels, groups, z_channels=None, time=Time()):
         super().__init__()
+        kernel, self.is_cube = time.kernel, time.cube
+
+        def convolution(inputs):
+            return CubeConv(inputs, out_channels) if self.is_cube else nn.Conv2d(inputs, out_channels, 3, padding=1)
+
         self.norm1 = Norm(in_channels, groups, z_channels)
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.conv1 = convolution(in_channels)
         self.norm2 = Norm(out_channels, groups, z_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.conv2 = convolution(out_channels)
         self.nin_shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else None
         self.is_temporal = kernel is not None
         for index in (1, 2) if self.is_temporal else ():
@@ -54,8 +72,9 @@ class ResNetBlock(nn.Module):
         return merge(y, projected, getattr(self, f"temporal_merge{index}"))
 
     def forward(self, x, z=None, frames=None):
-        y = self.over_time(self.conv1(F.silu(self.norm1(x, z))), 1, frames)
-        y = self.over_time(self.conv2(F.silu(self.norm2(y, z))), 2, frames)
+        window = (frames,) if self.is_cube else ()
+        y = self.over_time(self.conv1(F.silu(self.norm1(x, z)), *window), 1, frames)
+        y = self.over_time(self.conv2(F.silu(self.norm2(y, z)), *window), 2, frames)
         return (self.nin_shortcut(x) if self.nin_shortcut else x) + y
 
 
@@ -72,6 +91,17 @@ class AttentionBlock(nn.Module):
         return x + self.proj_out((weights @ v).transpose(1, 2).unflatten(2, tuple(x.shape[-2:])))
 
 
+class TemporalAttentionBlock(AttentionBlock):
+    """Attention over the frames of a window at each position. As in the published code its norm does not see z."""
+
+    def forward(self, x, frames):
+        y = self.norm(x)
+        q, k, v = (conv(y).unflatten(0, (-1, frames)).flatten(3).permute(0, 3, 1, 2) for conv in (self.q, self.k, self.v))
+        weights = (q @ k.transpose(2, 3) * x.shape[1] ** -0.5).softmax(dim=-1)
+        attended = (weights @ v).permute(0, 2, 3, 1).flatten(0, 1).unflatten(2, tuple(x.shape[-2:]))
+        return x + self.proj_out(attended)
+
+
 class Resample(nn.Module):
     def __init__(self, channels, up):
         super().__init__()
@@ -82,19 +112,23 @@ class Resample(nn.Module):
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest") if self.up else F.pad(x, (0, 1, 0, 1)))
 
 
-def middle(channels, groups, z_channels=None, kernel=None):
+def middle(channels, groups, z_channels=None, time=Time()):
     module = nn.Module()
-    module.block_1 = ResNetBlock(channels, channels, groups, z_channels, kernel)
+    module.block_1 = ResNetBlock(channels, channels, groups, z_channels, time)
     module.attn_1 = AttentionBlock(channels, groups, z_channels)
-    module.block_2 = ResNetBlock(channels, channels, groups, z_channels, kernel)
+    if time.attention:
+        module.temporal_attn_1 = TemporalAttentionBlock(channels, groups, z_channels)
+    module.block_2 = ResNetBlock(channels, channels, groups, z_channels, time)
     return module
 
 
-def level(channels, has_attention, groups, z_channels=None, kernel=None):
+def level(channels, has_attention, groups, z_channels=None, time=Time()):
     """`channels` = [in, out of block 0, out of block 1, …]."""
     module = nn.Module()
-    module.block = nn.ModuleList(ResNetBlock(a, b, groups, z_channels, kernel) for a, b in zip(channels, channels[1:]))
+    module.block = nn.ModuleList(ResNetBlock(a, b, groups, z_channels, time) for a, b in zip(channels, channels[1:]))
     module.attn = nn.ModuleList(AttentionBlock(b, groups, z_channels) for b in channels[1:] if has_attention)
+    if has_attention and time.attention:
+        module.temporal_attn = nn.ModuleList(TemporalAttentionBlock(b, groups, z_channels) for b in channels[1:])
     return module
 
 
@@ -103,6 +137,8 @@ def run_level(module, x, z=None, frames=None, attention_z=None):
         x = block(x, z, frames)
         if len(module.attn):
             x = module.attn[index](x, z if attention_z is None else attention_z)
+        if hasattr(module, "temporal_attn"):
+            x = module.temporal_attn[index](x, frames)
     return x
 
 
@@ -134,16 +170,16 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    def __init__(self, ch, ch_mult, num_res_blocks, attn_resolutions, resolution, out_ch, z_channels, groups, kernel):
+    def __init__(self, ch, ch_mult, num_res_blocks, attn_resolutions, resolution, out_ch, z_channels, groups, time):
         super().__init__()
         channels = ch * ch_mult[-1]
-        self.is_temporal = kernel is not None
+        self.is_temporal = time != Time()
         self.conv_in = nn.Conv2d(z_channels, channels, 3, padding=1)
-        self.mid = middle(channels, groups, z_channels, kernel)
+        self.mid = middle(channels, groups, z_channels, time)
         levels = []
         for i in reversed(range(len(ch_mult))):
             plan = [channels] + [ch * ch_mult[i]] * (num_res_blocks + 1)
-            module = level(plan, resolution >> i in attn_resolutions, groups, z_channels, kernel)
+            module = level(plan, resolution >> i in attn_resolutions, groups, z_channels, time)
             channels = ch * ch_mult[i]
             if i > 0:
                 module.upsample = Resample(channels, up=True)
@@ -156,7 +192,10 @@ class Decoder(nn.Module):
         # As in the published code, attention in a temporal decoder is conditioned on the window's first frame.
         attention_z = z[::frames].repeat_interleave(frames, dim=0) if self.is_temporal else z
         x = self.conv_in(x)
-        x = self.mid.block_2(self.mid.attn_1(self.mid.block_1(x, z, frames), attention_z), z, frames)
+        x = self.mid.attn_1(self.mid.block_1(x, z, frames), attention_z)
+        if hasattr(self.mid, "temporal_attn_1"):
+            x = self.mid.temporal_attn_1(x, frames)
+        x = self.mid.block_2(x, z, frames)
         for module in reversed(self.up):
             x = run_level(module, x, z, frames, attention_z)
             if hasattr(module, "upsample"):
@@ -165,7 +204,7 @@ class Decoder(nn.Module):
 
 
 class MoVQ(nn.Module):
-    """encode: (n, 3, 8h, 8w) in [-1, 1] -> (n, 4, h, w); decode: back, with a `temporal` decoder windows of so many frames.
+    """encode: (n, 3, 8h, 8w) in [-1, 1] -> (n, 4, h, w); decode: back, with a decoder that sees time, windows of so many frames.
 
     `groups` (32 in the published network) is this project's own argument: 32 groups over 32 channels would be
     instance norm, which erases flat colour.
@@ -173,13 +212,14 @@ class MoVQ(nn.Module):
 
     def __init__(self, z_channels, resolution, in_channels, out_ch, ch, ch_mult, num_res_blocks, attn_resolutions,
                  double_z=False, dropout=0.0, groups=32, temporal=False, temporal_kernel_size=(3, 3, 3),
-                 temporal_conv_padding=None):
+                 temporal_conv_padding=None, temporal_attention_block=False, build_3D_decoder=False):
         super().__init__()
         if double_z or dropout:
             raise ValueError(f"double_z {double_z} and dropout {dropout}: only False and 0.0 are known")
         shared = (ch, ch_mult, num_res_blocks, attn_resolutions, resolution)
         self.encoder = Encoder(*shared, in_channels, z_channels, groups)
-        self.decoder = Decoder(*shared, out_ch, z_channels, groups, temporal_kernel_size if temporal else None)
+        time = Time(tuple(temporal_kernel_size) if temporal else None, build_3D_decoder, temporal_attention_block)
+        self.decoder = Decoder(*shared, out_ch, z_channels, groups, time)
         self.quant_conv = nn.Conv2d(z_channels, z_channels, 1)
         self.post_quant_conv = nn.Conv2d(z_channels, z_channels, 1)
 
