@@ -143,7 +143,7 @@ class InterpolationStage(Stage):
         """Mean squared latent error between true keyframes of unseen films, ours and the linear blend's, and by how many
         decibels ours is smaller, averaged over films."""
         films = self.probe_films
-        made = interpolate(averaged, films[:, ::KEYFRAME_STRIDE], SKIPS["films"])
+        made = interpolate(averaged, films[:, ::KEYFRAME_STRIDE], SKIPS["films"], self.predict)
         left, truth, right = temporal_groups(films)
         ours, linear = (
             (between - truth).pow(2).unflatten(0, (len(films), -1)).flatten(1).mean(1)

@@ -33,8 +33,9 @@ def take_autoencoder(settings, run_folder):
         save({name: tensor.float() for name, tensor in tensors.items()}, path)
 
 
-def load_networks(settings, folder):
-    """The keyframes' U-Net, its null embedding and the text encoder from exported weights, as float32."""
+def load_networks(settings, folder, strict=True):
+    """The keyframes' U-Net, its null embedding and the text encoder from exported weights, as float32. Unless `strict`, the U-Net
+    may be another variant, whose own parameters keep their first values."""
     shapes = settings["architecture"]
     networks = torch.nn.ModuleDict({
         "unet": UNet(**shapes["keyframes"]),
@@ -43,7 +44,10 @@ def load_networks(settings, folder):
     })
     of_unet = load(os.path.join(folder, "keyframes.safetensors"))
     networks["null"].load_state_dict({"weight": of_unet.pop("null_embedding")})
-    networks["unet"].load_state_dict(of_unet)
+    if not strict:
+        shapes = {name: tensor.shape for name, tensor in networks["unet"].state_dict().items()}
+        of_unet = {name: tensor for name, tensor in of_unet.items() if tensor.shape == shapes.get(name)}
+    networks["unet"].load_state_dict(of_unet, strict=strict)
     networks["text"].load_state_dict(load(os.path.join(folder, "text-encoder.safetensors")))
     return networks
 
@@ -73,9 +77,12 @@ class RefineStage(KeyframeStage):
         self.learning_rate, self.ema_decay, self.parts = options["learning_rate"], options["ema_decay"], options["parts"]
         self.tokens = shapes["contextTokens"]
         self.world = WORLDS[self.settings["world"]]
-        networks = load_networks(self.settings, options["from"])
+        networks = self.load_networks(options["from"])
         networks["text"].requires_grad_(False)
         return networks.to(self.device)
+
+    def load_networks(self, folder):
+        return load_networks(self.settings, folder)
 
     def matrices(self):
         others = ("in_layer", "out_layer", "embed")

@@ -26,6 +26,7 @@ from .settings import ARCHITECTURE, CPU, REFINE
 from .step import Step
 from .study import build, interpolation_designs, keyframe_designs, parameters
 from .study_perturbation import denoised, perturbed
+from .variants import settings_of, stage_class
 from .world.clips import clip_paths, progress, render_clips
 from .world.detector import compare
 from .world.grammar import WORLDS, Scene, Thing, World, all_words, caption, held_out, random_scene, reverse_scene
@@ -287,6 +288,32 @@ class StudyTest(unittest.TestCase):
         self.assertTrue((level == 60).all() and not torch.equal(noisy_left, left))
         self.assertTrue(torch.allclose(found, linear_blend(noisy_left, noisy_right) - linear_blend(left, right)))
         self.assertEqual(perturbed(predict_nothing, 0)({}, left, right, torch.full((3,), 995)), 0)
+
+
+class VariantsTest(unittest.TestCase):
+    def test_every_preset_of_a_variant_is_trained_from_nano(self):
+        for preset in ("nano-conv1d-attn1d-layers", "nano-conv1d-attn3d-blocks", "nano-conv3d-attn1d-blocks"):
+            stage, settings = settings_of(preset, 1)
+            kind, pools = stage_class(stage, settings)
+            networks = kind(settings, "", "cpu").networks
+            self.assertEqual((stage, pools), ("keyframes", ("clips",)))
+            ours, nano = networks["unet"].state_dict(), load("weights/nano/keyframes.safetensors")
+            shared = [name for name, tensor in nano.items() if name in ours and ours[name].shape == tensor.shape]
+            self.assertGreater(len(shared), 0.6 * len(ours))
+            self.assertTrue(all(torch.equal(ours[name], nano[name].float()) for name in shared))
+
+    def test_masked_frames_start_as_the_blend(self):
+        stage, settings = settings_of("nano-masked-frames", 1)
+        kind, _ = stage_class(stage, settings)
+        networks = kind(settings, "", "cpu").networks
+        frames = torch.randn(1, 3, 4, 8, 8)
+        made = interpolate(networks, frames, 3, kind.predict)
+        self.assertEqual(made.shape, (1, 9, 4, 8, 8))
+        self.assertTrue(torch.equal(made[0, 1:4], linear_blend(frames[:, 0], frames[:, 1])[0]))
+
+    def test_other_presets_are_refused(self):
+        with self.assertRaisesRegex(SystemExit, "must extend nano by the arguments of one network"):
+            settings_of("paper-decoder-3d", 1)
 
 
 class DiffusionTest(unittest.TestCase):
