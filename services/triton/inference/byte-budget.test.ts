@@ -57,12 +57,15 @@ test('an aborted request leaves the queue and lets others pass', async () => {
 
 test('releasing twice releases once', async () => {
   const budget = new ByteBudget(100);
-  await budget.take(60, 60);
+  const releaseLarge = await budget.take(60, 60);
   const release = await budget.take(40, 60);
   release();
   release();
   await budget.take(40, 60);
-  expect(await isSettled(budget.take(10, 60))).toBe(false);
+  const waiting = budget.take(10, 60);
+  expect(await isSettled(waiting)).toBe(false);
+  releaseLarge();
+  await waiting;
 });
 
 test('a request that finds no room in time is rejected, and lets others pass', async () => {
