@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { inferenceSettings } from '../../../services/inference/settings.ts';
 import { readSettings } from '../../../services/kit/settings.ts';
 import { networkCalls } from '../../../triton-models/describe/network-calls.ts';
-import type { Bench } from '../bench.ts';
+import { type Bench, costOf } from '../bench.ts';
 import { type Measured, median, sum } from '../figure.ts';
 import type { DirectOptions, DirectResult } from './direct-worker.ts';
 
@@ -16,27 +16,32 @@ export async function measureDirect(bench: Bench): Promise<Measured> {
   const direct = await startDirect({ repository: await bench.repository(), calls, intraOpThreads });
   const directRuns: DirectResult[] = [];
   const meshRuns: number[] = [];
+  const processorRatios: number[] = [];
   try {
     await bench.client();
     await direct.run();
     for (let round = 1; round <= rounds; round++) {
       bench.progress(`pair ${round} of ${rounds}`);
-      directRuns.push(await direct.run());
-      meshRuns.push((await bench.make()).seconds);
+      const alone = await costOf(async () => directRuns.push(await direct.run()));
+      const mesh = await costOf(() => bench.make());
+      meshRuns.push(mesh.seconds);
+      processorRatios.push(mesh.processorSeconds / alone.processorSeconds);
     }
   } finally {
     await direct.stop();
   }
   const total = median(directRuns.map(sum));
+  const what = 'warm `generate` through all services ÷ the same network calls directly';
   const share = (index: number) => median(directRuns.map((run) => run[index]! / sum(run)));
   return {
     figures: [
       {
-        what: 'warm `generate` through all services ÷ the same network calls directly',
+        what,
         value: median(meshRuns.map((seconds, round) => seconds / sum(directRuns[round]!))),
         goal: { most: 1.08 },
         parts: { 'mesh, s': median(meshRuns), 'calls, s': total },
       },
+      { what: `${what}: processor time`, value: median(processorRatios) },
       ...calls.map(({ model, feeds, times }, index) => ({
         what: `${model}, ${times} × [${Object.values(feeds)[0]!.shape}]: share of these calls`,
         value: 100 * share(index),
