@@ -186,6 +186,7 @@ test('files that give no keyframes are refused, and nothing is kept', async () =
       const growing = await readFile(join(packageRoot, 'test/fixtures/clips/grows-to-8192x8192.mp4'));
       const refused: [FormData | object, RegExp][] = [
         [form([white]), /clip, or 2 or more pictures \(got a single PNG picture\)/],
+        [form([Buffer.from('GIF89a')]), /clip, or 2 or more pictures \(got "GIF"\)/],
         [form([Buffer.alloc(0)]), /clip, or 2 or more pictures \(got an empty file\)/],
         [form([single]), /2 or more frames, at most as many as the model has keyframes \(got a clip of 1 frame\)/],
         [form([long]), /`keyframes` must be 2 to 15 frames, as many as nano has keyframes \(got 16\)/],

@@ -5,7 +5,7 @@ import { maxPictureBytes, maxPicturePixels, minKeyframes } from '../../services/
 import { reasonOf } from '../../services/kit/reason-of.ts';
 import { decodeFrames } from '../../services/media/decode-video.ts';
 import { isShown } from '../../services/media/edit-list.ts';
-import { pictureTypeOf } from './picture-type.ts';
+import { pictureTypeOf, refusedKindOf } from './picture-type.ts';
 import { cutEdges, onWhite, picturePixels, preparePicture } from './prepare-picture.ts';
 import { type EncodedClip, readClip } from './read-clip.ts';
 
@@ -139,6 +139,10 @@ async function withClip<T>(field: string, file: Uint8Array, use: (clip: Clip) =>
 async function openClip(field: string, file: Uint8Array<ArrayBuffer>): Promise<Clip> {
   if (file.length === 0) {
     throw invalidField(field, inWords('an empty file'), clipMustBe);
+  }
+  const refused = refusedKindOf(file);
+  if (refused !== undefined) {
+    throw invalidField(field, refused, clipMustBe);
   }
   const type = pictureTypeOf(file);
   const clip = type === 'WebP' ? await openAnimation(file) : undefined;

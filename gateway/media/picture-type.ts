@@ -52,6 +52,11 @@ function otherKind(file: Uint8Array): object | string {
   if (brands.some((brand) => /^(he[iv][cxms]|mif1|msf1)$/.test(brand))) {
     return 'HEIC; save it as JPEG';
   }
+  return refusedKindOf(file) ?? 'another file';
+}
+
+/** The kind of a picture that is known but not read, by its first bytes. */
+export function refusedKindOf(file: Uint8Array): string | undefined {
   const known: [RegExp, string][] = [
     [/^GIF8/, 'GIF'],
     [/^BM/, 'BMP'],
@@ -59,7 +64,7 @@ function otherKind(file: Uint8Array): object | string {
     [/^%PDF/, 'PDF'],
     [/^\s*<(\?xml|svg)/, 'SVG'],
   ];
-  return known.find(([pattern]) => pattern.test(startOf(file)))?.[1] ?? 'another file';
+  return known.find(([pattern]) => pattern.test(startOf(file)))?.[1];
 }
 
 /** The formats that a file of the family of MP4 and AVIF names; none for other files. */
