@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { ErrorReason } from '../../services/kit/error-reasons.ts';
 import { FusionError, invalidField, inWords } from '../../services/kit/errors.ts';
 import { timeLimit } from '../../services/kit/time-limit.ts';
-import { type Decoders, type DecodingAnswer, type DecodingTask, maxMemoryBytes } from './decoding-process.ts';
+import { type Decoders, type DecodingAnswer, type DecodingTask, maxMemoryBytes } from './decoding-task.ts';
 
 /** How long a request's files may take, seconds. */
 const maxSeconds = 20;

@@ -1,27 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { toFusionError } from '../../services/kit/errors.ts';
-import type { countKeyframes, prepareKeyframes } from './given-keyframes.ts';
-import type { preparePicture } from './prepare-picture.ts';
-
-/** What the process can be asked for. */
-export interface Decoders {
-  preparePicture: typeof preparePicture;
-  countKeyframes: typeof countKeyframes;
-  prepareKeyframes: typeof prepareKeyframes;
-}
-
-export interface DecodingTask {
-  name: keyof Decoders;
-  /** The field at fault is the first one. */
-  args: unknown[];
-}
-
-export type DecodingAnswer =
-  | { value: unknown; isReusable: boolean }
-  | { fault: { code: number; message: string; reason: string; field: string | undefined }; isReusable: boolean };
-
-/** Memory of the whole process, bytes: the largest pictures that are allowed take up to 0.8 GiB, as AVIF. */
-export const maxMemoryBytes = 1 << 30;
+import { type Decoders, type DecodingAnswer, type DecodingTask, maxMemoryBytes } from './decoding-task.ts';
 
 /** What a process that waits for its next task may hold. */
 const maxIdleBytes = 256 << 20;
@@ -35,14 +14,12 @@ const watch = `
  * Decodes files of users: a small one can take all memory or crash a decoder. The process has neither the gateway's memory nor
  * its environment.
  */
-if (process.send) {
-  new Worker(watch, { eval: true });
-  process.on('message', async (task: DecodingTask) => process.send!(await answer(task)));
-  // Interrupting the program interrupts the whole group: it ends when its parent does.
-  process.on('SIGINT', () => {});
-  process.on('SIGTERM', () => {});
-  process.on('disconnect', () => process.exit());
-}
+new Worker(watch, { eval: true });
+process.on('message', async (task: DecodingTask) => process.send!(await answer(task)));
+// Interrupting the program interrupts the whole group: it ends when its parent does.
+process.on('SIGINT', () => {});
+process.on('SIGTERM', () => {});
+process.on('disconnect', () => process.exit());
 
 async function answer({ name, args }: DecodingTask): Promise<DecodingAnswer> {
   try {
