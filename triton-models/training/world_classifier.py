@@ -29,7 +29,7 @@ class WorldClassifier(nn.Module):
         self.frames = nn.Sequential(*(
             layer for a, b in zip(sizes, sizes[1:]) for layer in (nn.Conv2d(a, b, 3, stride=2, padding=1), nn.GroupNorm(4, b), nn.SiLU())))
         self.places = nn.Conv2d(48, 6, 1)
-        self.times = nn.Sequential(nn.Conv1d(48 + 12, 64, 5, padding=2), nn.SiLU(), nn.Conv1d(64, 64, 5, padding=2), nn.SiLU())
+        self.times = nn.Sequential(nn.Conv1d(2 * 48 + 12, 64, 5, padding=2), nn.SiLU(), nn.Conv1d(64, 64, 5, padding=2), nn.SiLU())
         self.to_features = nn.Linear(128, FEATURES)
         self.heads = nn.ModuleDict({trait: nn.Linear(FEATURES, len(choices)) for trait, choices in self.choices.items()})
 
@@ -43,9 +43,10 @@ class WorldClassifier(nn.Module):
         weights = self.places(x).flatten(2).softmax(-1)
         places = torch.linspace(-1, 1, x.shape[-1])
         rows, columns = (axis.flatten() for axis in torch.meshgrid(places, places, indexing="ij"))
-        per_frame = torch.cat([x.mean((2, 3)), weights @ rows, weights @ columns], dim=1)
+        # The largest values say what a small thing looks like, of which the mean has little.
+        per_frame = torch.cat([x.mean((2, 3)), x.amax((2, 3)), weights @ rows, weights @ columns], dim=1)
         x = self.times(per_frame.unflatten(0, (count, length)).transpose(1, 2))
-        return torch.tanh(self.to_features(torch.cat([x.mean(2), x.amax(2)], dim=1)))
+        return self.to_features(torch.cat([x.mean(2), x.amax(2)], dim=1))
 
     def forward(self, clips):
         features = self.features(clips)
