@@ -24,8 +24,6 @@ KINDS = {
     "3×3×3 conv, temporal layers trained": (CONV_3X3X3, "temporal_"),
     "3×3×3 conv, decoder trained": (CONV_3X3X3, "decoder."),
 }
-# New layers learn faster than trained weights stand.
-LEARNING_RATES = {"temporal_": 5e-4, "decoder.": 1e-4, None: 0.0}
 
 
 def windows(settings, count, purpose, unseen=False):
@@ -38,11 +36,11 @@ def windows(settings, count, purpose, unseen=False):
 class Decoder(Stage):
     """Trains what `trained` begins the names of, from nano's autoencoder."""
 
-    name, ema_decay, weight_decay = "decoder", 0.98, 0.0
+    name, learning_rate, ema_decay, weight_decay = "decoder", 1e-4, 0.98, 0.0
     warm_up_steps = 5
 
     def __init__(self, settings, run_folder, device, temporal, trained):
-        self.temporal, self.trained, self.learning_rate = temporal, trained, LEARNING_RATES[trained]
+        self.temporal, self.trained = temporal, trained
         super().__init__(settings, run_folder, device)
 
     def build(self):
