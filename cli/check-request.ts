@@ -29,10 +29,10 @@ export async function requestCheck(request: NewVideo): Promise<(preset: Preset) 
     const { width, height } = checkRequest(request, preset);
     if (count !== undefined) {
       checkKeyframeCount(count, preset, flag);
-      await decodeApart('prepareKeyframes', flag, givenKeyframes as Uint8Array[], { width, height }, count);
+      await decodeApart('prepareKeyframes', [flag, givenKeyframes as Uint8Array[], { width, height }, count]);
     }
     if (inputReference instanceof Uint8Array) {
-      await decodeApart('preparePicture', '--image', inputReference, { width, height });
+      await decodeApart('preparePicture', ['--image', inputReference, { width, height }]);
     }
   };
 }
@@ -42,5 +42,5 @@ export async function countGiven({ givenKeyframes }: Pick<NewVideo, 'givenKeyfra
   if (!givenKeyframes || 'videoId' in givenKeyframes) {
     return undefined;
   }
-  return decodeApart('countKeyframes', flag, givenKeyframes);
+  return decodeApart('countKeyframes', [flag, givenKeyframes]);
 }

@@ -244,6 +244,25 @@ describe('a picture that cannot be used', () => {
       expect(await http.data.objectKeys()).toEqual(objects);
     }));
 
+  test('is decoded no further when its caller leaves, and makes no video', () =>
+    withPictures(async (http) => {
+      const file = await sharp({ create: { width: 6000, height: 6000, channels: 3, background: 'red' } })
+        .png()
+        .toBuffer();
+      const request = {
+        settings: { prompt: 'a red circle' },
+        model: 'pictured',
+        inputReference: { source: { $case: 'file', value: file } },
+      } as const;
+      const abort = new AbortController();
+      const creating = http.client.createVideo(request, { signal: abort.signal });
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      abort.abort();
+      await expect(creating).rejects.toMatchObject({ name: 'AbortError' });
+      const { id } = (await http.send('/v1/videos', { method: 'POST', body: form(red) })).json;
+      expect((await http.send('/v1/videos')).json.data.map((video: { id: string }) => video.id)).toEqual([id]);
+    }));
+
   test('is refused over gRPC, too, also when it is too large', () =>
     withPictures(async ({ client }) => {
       const settings = { prompt: 'a red circle' };

@@ -48,8 +48,8 @@ export function videoService({ jobs, keys, calls, newJobs, readiness }: VideoSer
   const implementation: ServiceImplementation<VideoServiceDefinition> = {
     async createVideo(request: CreateVideoRequest, context) {
       const caller = callerOf(context, 'create');
-      const given = await countKeyframes(request.keyframes, jobs, caller);
-      const { job } = await jobs.create(requestedJob(request, newJobs, given), caller);
+      const given = await countKeyframes(request.keyframes, jobs, caller, context.signal);
+      const { job } = await jobs.create(requestedJob(request, newJobs, given), caller, context.signal);
       return { video: toVideo(job, models) };
     },
 
@@ -61,14 +61,14 @@ export function videoService({ jobs, keys, calls, newJobs, readiness }: VideoSer
       for (const [index, request] of checkBatch(videos).entries()) {
         try {
           requireNoClientId(request, clientId);
-          const given = await countKeyframes(request.keyframes, jobs, caller);
+          const given = await countKeyframes(request.keyframes, jobs, caller, context.signal);
           const job = requestedJob({ ...request, clientId: request.clientId || idOf(index) }, newJobs, given);
           wanted.push(clientId === '' ? job : ofBatch(job, index, videos.length, clientId));
         } catch (error) {
           throw named(error, index);
         }
       }
-      const created = await jobs.createAll(wanted, caller, named);
+      const created = await jobs.createAll(wanted, caller, context.signal, named);
       return { videos: created.map(({ job }) => toVideo(job, models)) };
     },
 
@@ -77,14 +77,14 @@ export function videoService({ jobs, keys, calls, newJobs, readiness }: VideoSer
       const draft = await jobs.get(request.id, caller);
       const { metadata } = request;
       const given = { ...request, metadata: metadata.size > 0 ? metadata : new Map(Object.entries(draft.metadata)) };
-      const { job } = await jobs.create(newFinish(draft, given, newJobs), caller);
+      const { job } = await jobs.create(newFinish(draft, given, newJobs), caller, context.signal);
       return { video: toVideo(job, models) };
     },
 
     async remixVideo(request, context) {
       const caller = callerOf(context, 'create');
       const original = await jobs.get(request.id, caller);
-      const { job } = await jobs.create(newRemix(original, request, newJobs), caller);
+      const { job } = await jobs.create(newRemix(original, request, newJobs), caller, context.signal);
       return { video: toVideo(job, models) };
     },
 

@@ -2,24 +2,25 @@ import type { GivenKeyframes } from '../../proto/gen/fusionframes/v1/video.ts';
 import { invalidField, inWords, renameField, toFusionError } from '../../services/kit/errors.ts';
 import type { Caller } from '../keys/caller.ts';
 import { decodeApart } from '../media/decode-apart.ts';
-import { inTurn } from './request-pictures.ts';
+import { inTurn } from './decoding-places.ts';
 import type { VideoJobs } from './video-jobs.ts';
 
 /**
  * How many keyframes a request gives; undefined if it gives none. Throws INVALID_ARGUMENT for files that give none, and
- * NOT_FOUND for a video that the caller does not have.
+ * NOT_FOUND for a video that the caller does not have, and the signal's reason.
  */
 export async function countKeyframes(
   given: GivenKeyframes | undefined,
   jobs: Pick<VideoJobs, 'get'>,
   caller: Caller,
+  signal: AbortSignal,
 ): Promise<number | undefined> {
   if (!given) {
     return undefined;
   }
   const { files, videoId } = given;
   if (videoId === '') {
-    return inTurn(() => decodeApart('countKeyframes', 'keyframes', files));
+    return inTurn(files, () => decodeApart('countKeyframes', ['keyframes', files], signal), signal);
   }
   if (files.length > 0) {
     throw invalidField('keyframes.files', inWords(`${files.length} files`), 'empty with `video_id`');

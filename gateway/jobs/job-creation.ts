@@ -61,11 +61,13 @@ export class JobCreation {
    * of a picture), FAILED_PRECONDITION (a deadline cannot be met) or UNAVAILABLE (the database or the moderation service
    * is unavailable). After UNAVAILABLE no job exists, unless the reason is OUTCOME_UNKNOWN.
    *
+   * @param signal the caller has gone: nothing is accepted any more
    * @param named names the place of a job in the error about it
    */
   async createAll(
     asked: readonly NewJob[],
     caller: Caller,
+    signal: AbortSignal,
     named: NameError = unnamed,
   ): Promise<{ job: Job; replayed: boolean }[]> {
     const { keepSeconds, places, log } = this.#options;
@@ -86,17 +88,19 @@ export class JobCreation {
       ...(await planWork(job, caller, this.#options)),
     }));
     const judge = await this.#options.deadlines.judgeOf(planned, caller.keyId);
-    const pictures = new RequestPictures(this.#options, caller);
     const ended = new AbortController();
+    const needed = AbortSignal.any([signal, ended.signal]);
     // A call of each job listens to it.
-    setMaxListeners(0, ended.signal);
+    setMaxListeners(0, needed);
+    const pictures = new RequestPictures(this.#options, caller, needed);
     const { moderation } = this.#options;
-    const prompts = moderation?.checksPrompts ? new PromptChecks(moderation, ended.signal) : undefined;
+    const prompts = moderation?.checksPrompts ? new PromptChecks(moderation, needed) : undefined;
     // Last, because prompts leave the process. All at once: a slow service must not take its time for each. After the
     // first that fails, the others are no longer needed.
     const checked = await forEach(planned, (job) => this.#check(job, { pictures, prompts }, caller)).finally(() =>
       ended.abort(),
     );
+    signal.throwIfAborted();
     const stored = await this.#storePictures(checked, pictures);
     const created = await this.#create(stored, caller, { judge, named }, pictures);
     for (const { row } of created.filter(({ replayed }) => !replayed)) {

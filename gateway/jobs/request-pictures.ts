@@ -3,14 +3,13 @@ import { buffer } from 'node:stream/consumers';
 import { Status } from 'nice-grpc-common';
 import type { Sql } from 'postgres';
 import { FusionError, invalidField, inWords, shown } from '../../services/kit/errors.ts';
-import { HeldBytes } from '../../services/kit/limits/held-bytes.ts';
 import type { JobSettings } from '../../services/pipeline/video-options.ts';
 import { ask } from '../database/ask.ts';
-import { Places } from '../database/places.ts';
 import type { Caller } from '../keys/caller.ts';
 import { decodeApart } from '../media/decode-apart.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { openVerified, putVerified } from '../storage/verified-object.ts';
+import { inTurn } from './decoding-places.ts';
 import type { Job, JobFile, JobPicture, NewJob, PictureSource } from './job.ts';
 import { wrongState } from './job-errors.ts';
 import { pictureKey } from './object-keys.ts';
@@ -20,15 +19,6 @@ import { readFrameFile, readJob } from './store/read-jobs.ts';
 
 /** The field with the picture in every API. */
 const field = 'input_reference';
-
-/** Requests whose pictures are decoded at once. */
-const decoding = new Places(2);
-
-/** Bounds the files that wait for that. */
-const waiting = new HeldBytes(128 << 20);
-
-/** How long a request waits for its turn, seconds. */
-const turnSeconds = 20;
 
 type Size = Pick<JobSettings, 'width' | 'height'>;
 
@@ -46,14 +36,17 @@ export class RequestPictures {
   readonly #sql: Sql;
   readonly #objects: ObjectStore;
   readonly #caller: Caller;
+  readonly #signal: AbortSignal;
   readonly #prepared = new Map<string, Promise<PreparedPicture>>();
   readonly #stored = new Map<string, Promise<JobPicture>>();
   readonly #storedIds: string[] = [];
 
-  constructor({ sql, objects }: { sql: Sql; objects: ObjectStore }, caller: Caller) {
+  /** @param signal ends the decoding */
+  constructor({ sql, objects }: { sql: Sql; objects: ObjectStore }, caller: Caller, signal: AbortSignal) {
     this.#sql = sql;
     this.#objects = objects;
     this.#caller = caller;
+    this.#signal = signal;
   }
 
   /** Ids of the pictures that {@link store} has begun to store. */
@@ -95,12 +88,10 @@ export class RequestPictures {
 
   async #make(source: PictureSource, size: Size, keyframes = 0): Promise<PreparedPicture> {
     if (source.kind === 'keyframes') {
-      const release = waiting.take(source.files.reduce((sum, { length }) => sum + length, 0));
-      return prepareGiven(source.files, size, keyframes).finally(release);
+      return prepareGiven(source.files, size, keyframes, this.#signal);
     }
     if (source.kind === 'file') {
-      const release = waiting.take(source.bytes.length);
-      return prepare(source.bytes, size).finally(release);
+      return prepare(source.bytes, size, this.#signal);
     }
     const job = await this.#find(source.video);
     const isSameSize = job.settings.width === size.width && job.settings.height === size.height;
@@ -115,7 +106,7 @@ export class RequestPictures {
         `a video of ${size.width}x${size.height}, the same size`,
       );
     }
-    return prepare(await this.#readFrom(job, source.frame), size);
+    return prepare(await this.#readFrom(job, source.frame), size, this.#signal);
   }
 
   async #find(id: string): Promise<Job> {
@@ -150,7 +141,7 @@ export class RequestPictures {
     const video = job.files.video!;
     const file = await this.#read(video);
     const { readFrame } = await import('../media/read-frame.ts');
-    return inTurn(() => readFrame(file, video.mediaType, frame));
+    return inTurn([file], () => readFrame(file, video.mediaType, frame), this.#signal);
   }
 
   async #read(file: Omit<JobFile, 'mediaType'>): Promise<Uint8Array> {
@@ -166,20 +157,21 @@ export class RequestPictures {
   }
 }
 
-async function prepareGiven(files: readonly Uint8Array[], size: Size, count: number): Promise<PreparedPicture> {
-  const { png, warnings } = await inTurn(() => decodeApart('prepareKeyframes', 'keyframes', files, size, count));
+async function prepareGiven(
+  files: readonly Uint8Array[],
+  size: Size,
+  count: number,
+  signal: AbortSignal,
+): Promise<PreparedPicture> {
+  const decode = () => decodeApart('prepareKeyframes', ['keyframes', files, size, count], signal);
+  const { png, warnings } = await inTurn(files, decode, signal);
   return { warnings, load: async () => png };
 }
 
-async function prepare(file: Uint8Array, size: Size): Promise<PreparedPicture> {
-  const { png, warnings } = await inTurn(() => decodeApart('preparePicture', field, file, size));
+async function prepare(file: Uint8Array, size: Size, signal: AbortSignal): Promise<PreparedPicture> {
+  const decode = () => decodeApart('preparePicture', [field, file, size], signal);
+  const { png, warnings } = await inTurn([file], decode, signal);
   return { warnings, load: async () => png };
-}
-
-/** Throws RESOURCE_EXHAUSTED if too many others decode pictures. */
-export async function inTurn<T>(work: () => Promise<T>): Promise<T> {
-  const leave = await decoding.enterWithin(turnSeconds, 'Too many pictures are being decoded; try again later');
-  return work().finally(leave);
 }
 
 /** FAILED_PRECONDITION of the store would blame the caller, and so would NOT_FOUND. */

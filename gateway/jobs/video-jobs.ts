@@ -138,14 +138,19 @@ export class VideoJobs {
   }
 
   /** Accepts one job, see {@link createAll}. */
-  async create(job: NewJob, caller: Caller): Promise<{ job: Job; replayed: boolean }> {
-    const [created] = await this.createAll([job], caller);
+  async create(job: NewJob, caller: Caller, signal: AbortSignal): Promise<{ job: Job; replayed: boolean }> {
+    const [created] = await this.createAll([job], caller, signal);
     return created!;
   }
 
   /** See `JobCreation.createAll()`. */
-  createAll(jobs: readonly NewJob[], caller: Caller, named?: NameError): Promise<{ job: Job; replayed: boolean }[]> {
-    return this.#creation.createAll(jobs, caller, named);
+  createAll(
+    jobs: readonly NewJob[],
+    caller: Caller,
+    signal: AbortSignal,
+    named?: NameError,
+  ): Promise<{ job: Job; replayed: boolean }[]> {
+    return this.#creation.createAll(jobs, caller, signal, named);
   }
 
   /** Throws NOT_FOUND. */

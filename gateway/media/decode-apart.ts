@@ -1,9 +1,17 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
+import { Status } from 'nice-grpc-common';
+import { deferred } from '../../services/kit/deferred.ts';
 import type { ErrorReason } from '../../services/kit/error-reasons.ts';
-import { FusionError, invalidField, inWords } from '../../services/kit/errors.ts';
+import { FusionError } from '../../services/kit/errors.ts';
+import { reasonOf } from '../../services/kit/reason-of.ts';
 import { timeLimit } from '../../services/kit/time-limit.ts';
-import { type Decoders, type DecodingAnswer, type DecodingTask, maxMemoryBytes } from './decoding-task.ts';
+import {
+  type Decoders,
+  type DecodingAnswer,
+  type DecodingTask,
+  maxMemoryBytes,
+  tooMuchMemory,
+} from './decoding-task.ts';
 
 /** How long a request's files may take, seconds. */
 const maxSeconds = 20;
@@ -18,15 +26,18 @@ const passedVariables = ['LD_LIBRARY_PATH', 'DYLD_LIBRARY_PATH', 'SystemRoot', '
 const idleProcesses = new Map<ChildProcess, NodeJS.Timeout>();
 
 /**
- * Calls one of the {@link Decoders} in a process of its own, within 20 s and 1 GiB. Throws what the decoder throws, and
- * INVALID_ARGUMENT naming the field, its first argument, when the file takes more or crashes the decoder.
+ * Calls one of the {@link Decoders} in a process of its own, within 20 s and 1 GiB. Throws what the decoder throws,
+ * INVALID_ARGUMENT naming the field, its first argument, when the file takes more or crashes the decoder, UNAVAILABLE when the
+ * process can't be started or is killed, and the signal's reason.
  */
 export async function decodeApart<Name extends keyof Decoders>(
   name: Name,
-  ...args: Parameters<Decoders[Name]>
+  args: Parameters<Decoders[Name]>,
+  signal?: AbortSignal,
 ): Promise<Awaited<ReturnType<Decoders[Name]>>> {
+  signal?.throwIfAborted();
   const child = takeProcess();
-  const limit = timeLimit(maxSeconds * 1000);
+  const limit = timeLimit(maxSeconds * 1000, signal);
   try {
     const answer = await ask(child, { name, args }, limit.signal);
     if (answer.isReusable) {
@@ -38,7 +49,7 @@ export async function decodeApart<Name extends keyof Decoders>(
     }
     return answer.value as Awaited<ReturnType<Decoders[Name]>>;
   } catch (error) {
-    throw limit.isOver ? unusable(args[0], 'some that take longer') : error;
+    throw limit.isOver ? unusable(args[0], 'it took longer') : error;
   } finally {
     limit.end();
     if (!idleProcesses.has(child)) {
@@ -47,27 +58,49 @@ export async function decodeApart<Name extends keyof Decoders>(
   }
 }
 
+/** The process's answer. Rejects if it cannot be started or ends, and with the signal's reason. */
 async function ask(child: ChildProcess, task: DecodingTask, signal: AbortSignal): Promise<DecodingAnswer> {
-  const ended = new AbortController();
-  const either = AbortSignal.any([signal, ended.signal]);
+  const { promise, resolve, reject } = deferred<DecodingAnswer>();
+  const onMessage = (answer: unknown) => resolve(answer as DecodingAnswer);
+  const onExit = (_: number | null, killer: NodeJS.Signals | null) => reject(ended(task.args[0] as string, killer));
+  const onError = (error: Error) => reject(unavailable(`could not be started: ${reasonOf(error)}`, error));
+  const onAbort = () => reject(signal.reason);
+  child.on('message', onMessage).on('exit', onExit).on('error', onError);
+  signal.addEventListener('abort', onAbort, { once: true });
   try {
-    const answered = once(child, 'message', { signal: either }).then(([answer]) => answer as DecodingAnswer);
-    const exited = once(child, 'exit', { signal: either }).then(([, name]) => {
-      throw unusable(
-        task.args[0] as string,
-        name === 'SIGKILL' ? 'some that take more memory' : 'some that crash the decoder',
-      );
-    });
-    child.send(task);
-    return await Promise.race([answered, exited]);
+    // A process that could not be started has no channel: its error follows.
+    if (child.connected) {
+      child.send(task, (error) => error && onError(error));
+    }
+    return await promise;
   } finally {
-    ended.abort();
+    child.off('message', onMessage).off('exit', onExit).off('error', onError);
+    signal.removeEventListener('abort', onAbort);
   }
 }
 
-function unusable(field: string, given: string): FusionError {
+/** How the process ended: by itself, by the decoder's fault, or killed, such as by a system without memory. */
+function ended(field: string, killer: NodeJS.Signals | null): FusionError {
+  switch (killer) {
+    case tooMuchMemory:
+      return unusable(field, 'it took more memory');
+    case null:
+    case 'SIGKILL':
+      return unavailable(killer === null ? 'ended' : 'was killed');
+    default:
+      return unusable(field, 'it crashed the decoder');
+  }
+}
+
+function unusable(field: string, what: string): FusionError {
   const bounds = `${maxSeconds} seconds and ${maxMemoryBytes / 2 ** 20} MiB of memory`;
-  return invalidField(field, inWords(given), `files that can be decoded within ${bounds}`);
+  const message = `\`${field}\` could not be decoded within ${bounds}: ${what}`;
+  return new FusionError(Status.INVALID_ARGUMENT, message, { reason: 'INVALID_FIELD', field });
+}
+
+function unavailable(what: string, cause?: Error): FusionError {
+  const message = `The process that decodes pictures and clips ${what}; try again`;
+  return new FusionError(Status.UNAVAILABLE, message, { retryAfterSeconds: 5, cause });
 }
 
 function takeProcess(): ChildProcess {

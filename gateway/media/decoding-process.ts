@@ -1,13 +1,28 @@
 import { Worker } from 'node:worker_threads';
 import { toFusionError } from '../../services/kit/errors.ts';
-import { type Decoders, type DecodingAnswer, type DecodingTask, maxMemoryBytes } from './decoding-task.ts';
+import {
+  type Decoders,
+  type DecodingAnswer,
+  type DecodingTask,
+  maxMemoryBytes,
+  tooMuchMemory,
+} from './decoding-task.ts';
 
 /** What a process that waits for its next task may hold. */
 const maxIdleBytes = 256 << 20;
 
-/** Ends the process when it takes too much memory. In a thread, because decoders can keep the main one busy. */
+/**
+ * Ends the process when it takes too much memory or its parent has ended. In a thread, because decoders can keep the main one
+ * busy.
+ */
 const watch = `
-  setInterval(() => process.memoryUsage.rss() > ${maxMemoryBytes} && process.kill(process.pid, 'SIGKILL'), 10);
+  setInterval(() => {
+    if (process.memoryUsage.rss() > ${maxMemoryBytes}) {
+      process.kill(process.pid, '${tooMuchMemory}');
+    } else if (process.ppid !== ${process.ppid}) {
+      process.kill(process.pid, 'SIGKILL');
+    }
+  }, 10);
 `;
 
 /**
@@ -19,7 +34,7 @@ process.on('message', async (task: DecodingTask) => process.send!(await answer(t
 // Interrupting the program interrupts the whole group: it ends when its parent does.
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => {});
-process.on('disconnect', () => process.exit());
+process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 
 async function answer({ name, args }: DecodingTask): Promise<DecodingAnswer> {
   try {

@@ -20,3 +20,6 @@ export type DecodingAnswer =
 
 /** Memory of the whole process, bytes: the largest pictures that are allowed take up to 0.8 GiB, as AVIF. */
 export const maxMemoryBytes = 1 << 30;
+
+/** The signal with which a process ends itself when it takes more; others come from a decoder or from outside. */
+export const tooMuchMemory = 'SIGUSR2';

@@ -131,12 +131,12 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
         422: keyConflict,
       },
     },
-    async ({ body, headers, caller, reply }) => {
+    async ({ body, headers, caller, reply, signal }) => {
       try {
-        const given = await countKeyframes(body.keyframes ?? undefined, jobs, caller);
+        const given = await countKeyframes(body.keyframes ?? undefined, jobs, caller, signal);
         const videos = eachVideo(body, headers['idempotency-key'] ?? '');
         const wanted = videos.map(([fields, id]) => oneOf(videos.length, toNewJob(fields, id, given)));
-        const list = await createAll(wanted, caller, reply);
+        const list = await createAll(wanted, caller, reply, signal);
         return wanted.length === 1 ? list.data[0] : list;
       } catch (error) {
         throw byRequestName(error, body);
@@ -189,7 +189,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
         422: keyConflict,
       },
     },
-    async ({ body: { videos }, headers, caller, reply }) => {
+    async ({ body: { videos }, headers, caller, reply, signal }) => {
       const key = headers['idempotency-key'] ?? '';
       const idOf = clientIdsOf(key);
       const named = (error: unknown, index: number) => inBatch(byRequestName(error, videos[index]!), index, key);
@@ -199,13 +199,13 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
           if (countOf(fields) > 1) {
             throw invalidField('n', countOf(fields), '1 in a batch');
           }
-          const given = await countKeyframes(fields.keyframes ?? undefined, jobs, caller);
+          const given = await countKeyframes(fields.keyframes ?? undefined, jobs, caller, signal);
           wanted.push(ofBatch(toNewJob(fields, idOf(index), given), index, videos.length, key));
         } catch (error) {
           throw named(error, index);
         }
       }
-      return createAll(wanted, caller, reply, named);
+      return createAll(wanted, caller, reply, signal, named);
     },
   );
 
@@ -224,7 +224,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
         422: keyConflict,
       },
     },
-    async ({ params, headers, body: { prompt, metadata, webhook }, caller, reply }) => {
+    async ({ params, headers, body: { prompt, metadata, webhook }, caller, reply, signal }) => {
       const original = await jobs.get(params.id, caller);
       const given = {
         prompt,
@@ -232,7 +232,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
         metadata: toLabels(metadata),
         webhook: toWebhook(webhook),
       };
-      const list = await createAll([newRemix(original, given, newJobs)], caller, reply);
+      const list = await createAll([newRemix(original, given, newJobs)], caller, reply, signal);
       return list.data[0];
     },
   );
@@ -254,7 +254,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
         422: keyConflict,
       },
     },
-    async ({ params, headers, body: { frame_rate, format, metadata, webhook }, caller, reply }) => {
+    async ({ params, headers, body: { frame_rate, format, metadata, webhook }, caller, reply, signal }) => {
       const draft = await jobs.get(params.id, caller);
       const given = {
         ...toMessage(finishOptions, { frameRate: frame_rate ?? undefined, format: format ?? undefined }),
@@ -262,7 +262,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
         metadata: toLabels(metadata ?? draft.metadata),
         webhook: toWebhook(webhook),
       };
-      const list = await createAll([newFinish(draft, given, newJobs)], caller, reply);
+      const list = await createAll([newFinish(draft, given, newJobs)], caller, reply, signal);
       return list.data[0];
     },
   );
@@ -320,9 +320,10 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
     wanted: readonly NewJob[],
     caller: Caller,
     reply: FastifyReply,
+    signal: AbortSignal,
     named?: (error: unknown, index: number) => unknown,
   ) {
-    const created = await jobs.createAll(wanted, caller, named);
+    const created = await jobs.createAll(wanted, caller, signal, named);
     if (created.every(({ replayed }) => replayed)) {
       reply.header('idempotent-replayed', 'true');
     }
