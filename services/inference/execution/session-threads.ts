@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads';
+import './no-telemetry.ts';
 import type { SessionCommand } from './session-messages.ts';
 
 const maxIdle = 16;

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
+import '../../../services/inference/execution/no-telemetry.ts';
 import { inferenceSettings } from '../../../services/inference/settings.ts';
 import { readSettings } from '../../../services/kit/settings.ts';
 import { networkCalls } from '../../../triton-models/describe/network-calls.ts';
