@@ -1,4 +1,4 @@
-import { ALL_FORMATS, BufferSource, EncodedPacketSink, Input } from 'mediabunny';
+import { BufferSource, EncodedPacketSink, Input, MP4, QTFF, WEBM } from 'mediabunny';
 import type { EncodedFrame, EncodedVideo } from '../../services/media/decode-video.ts';
 import { storageOf } from '../../services/media/video-storage.ts';
 
@@ -12,11 +12,14 @@ export interface EncodedClip extends EncodedVideo {
   packets: EncodedFrame[];
 }
 
-/** Reads the encoded frames of a video file, at most `maxFrames`. Throws an Error for a file that is not a readable video. */
+/** Reads the encoded frames of an MP4, MOV or WebM file, at most `maxFrames`. Throws an Error for a file that is not a readable video. */
 export async function readClip(file: Uint8Array<ArrayBuffer>, maxFrames: number): Promise<EncodedClip> {
-  const input = new Input({ source: new BufferSource(file), formats: ALL_FORMATS });
+  const input = new Input({ source: new BufferSource(file), formats: [MP4, QTFF, WEBM] });
   try {
-    const track = (await input.canRead()) ? await input.getPrimaryVideoTrack() : undefined;
+    if (!(await input.canRead())) {
+      throw new Error('it is of another kind');
+    }
+    const track = await input.getPrimaryVideoTrack();
     if (!track) {
       throw new Error('it has no video track');
     }
