@@ -366,6 +366,8 @@ test("an unreachable gateway is UNAVAILABLE, a silent one DEADLINE_EXCEEDED, and
   const server = createServer((request, response) => {
     if (request.url === '/v1/videos/proxy') {
       response.writeHead(429, { 'retry-after': '7' }).end('<html>slow down</html>');
+    } else if (request.url === '/v1/videos/large') {
+      response.writeHead(413).end();
     }
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -373,6 +375,7 @@ test("an unreachable gateway is UNAVAILABLE, a silent one DEADLINE_EXCEEDED, and
   const client = connectHttp({ baseUrl, timeoutSeconds: 0.2 });
   await expect(client.get('silent')).rejects.toMatchObject({ code: Status.DEADLINE_EXCEEDED });
   await expect(client.get('proxy')).rejects.toMatchObject({ code: Status.RESOURCE_EXHAUSTED, retryAfterSeconds: 7 });
+  await expect(client.get('large')).rejects.toMatchObject({ code: Status.RESOURCE_EXHAUSTED });
   server.closeAllConnections();
   await new Promise((resolve) => server.close(resolve));
   const away = await client.delete('x').catch((error: FusionError) => error);

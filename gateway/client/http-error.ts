@@ -8,6 +8,8 @@ const codes: Readonly<Record<number, Status>> = {
   403: Status.PERMISSION_DENIED,
   404: Status.NOT_FOUND,
   409: Status.FAILED_PRECONDITION,
+  // As gRPC calls a message that is too large.
+  413: Status.RESOURCE_EXHAUSTED,
   416: Status.OUT_OF_RANGE,
   422: Status.ALREADY_EXISTS,
   429: Status.RESOURCE_EXHAUSTED,
