@@ -94,7 +94,9 @@ test('a clip or pictures are encoded and interpolated, without text encoder and 
       const created = await post(http, form([clip]), key);
       expect(created.json).toMatchObject({
         ...{ given_keyframes: 3, frames: 9, seconds: '1.125' },
-        warnings: ["The clip was cropped to the video's shape: its centre of 128x128 pixels is used, of 256x128"],
+        warnings: [
+          "The clip was cropped to the video's shape: only the central 128x128 of its 256x128 pixels are used",
+        ],
       });
       const video = await http.ended(created.json.id);
       expect(video).toMatchObject({ status: 'completed', progress: 100, attempt: 2 });
@@ -134,7 +136,7 @@ test('a clip or pictures are encoded and interpolated, without text encoder and 
         await http.send(`/v1/videos/${json.id}`, { method: 'DELETE' });
       }
       const cropped = (width: number) =>
-        `The clip was cropped to the video's shape: its centre of 128x128 pixels is used, of ${width}x128`;
+        `The clip was cropped to the video's shape: only the central 128x128 of its ${width}x128 pixels are used`;
       const clips: [Buffer, string][] = [
         [animation, cropped(256)],
         [withWideSamples(clip), cropped(512)],
@@ -193,13 +195,16 @@ test('files that give no keyframes are refused, and nothing is kept', async () =
         [form(Array(16).fill(white)), /2 to 15 frames.*\(got 16\)/],
         [form([broken]), /the file cannot be read/],
         [form([cut]), /the file cannot be read|that can be decoded/],
-        [form([Buffer.from('nonsense')]), /the file cannot be read/],
+        [form([Buffer.from('#EXTM3U\n#EXTINF:1,\na.ts\n')]), /the file cannot be read \(it is of another kind\)/],
         [form([await bomb()]), /within 20 seconds and 1024 MiB of memory: it took more memory/],
         [form([growing]), /it took more memory|a frame has 8192x8192 pixels, more than 40000000/],
         [form([white, Buffer.from('nonsense')]), /^Picture 2 of `keyframes` must be a PNG, JPEG, WebP or AVIF picture/],
         [form([white, white.subarray(0, 60)]), /^Picture 2 of `keyframes` must be a readable picture/],
         [form([Buffer.alloc(7 << 20), Buffer.alloc(7 << 20)]), /at most 12582912 bytes/],
-        [form([white, black], { input_reference: asUrl(white) }), /absent with `input_reference`/],
+        [
+          form([white, black], { input_reference: asUrl(white) }),
+          /`keyframes` and `input_reference` cannot be combined/,
+        ],
         [{ ...fields, keyframes: 'https://example.org/clip.mp4' }, /other URLs are not fetched/],
         [{ ...fields, keyframes: [] }, /2 or more frames/],
       ];

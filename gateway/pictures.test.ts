@@ -62,7 +62,9 @@ test('a picture from a form, a data URL or bytes reaches the keyframes; the same
     const first = await post(form(red));
     expect(first).toMatchObject({
       status: 'queued',
-      warnings: ["The picture was cropped to the video's shape: its centre of 100x100 pixels is used, of 200x100"],
+      warnings: [
+        "The picture was cropped to the video's shape: only the central 100x100 of its 200x100 pixels are used",
+      ],
       files: [{ variant: 'input_reference', media_type: 'image/png' }],
     });
     const made = await http.ended(first.id);

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
+import { Status } from 'nice-grpc-common';
 import { CreateVideoRequest, type GivenKeyframes, type InputReference } from '../../proto/gen/fusionframes/v1/video.ts';
-import { invalidField, inWords } from '../../services/kit/errors.ts';
+import { FusionError, invalidField } from '../../services/kit/errors.ts';
 import { requireTakesPicture } from '../../services/pipeline/first-frame.ts';
 import { checkKeyframeCount } from '../../services/pipeline/given-keyframes.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
@@ -82,10 +83,10 @@ export function newJob(
 /** Throws INVALID_ARGUMENT for keyframes beside a picture. */
 function readKeyframes({ keyframes, inputReference }: CreateVideoRequest): PictureSource | undefined {
   if (keyframes && inputReference) {
-    throw invalidField(
-      'keyframes',
-      inWords('keyframes'),
-      'absent with `input_reference`: the first of them is the first frame',
+    throw new FusionError(
+      Status.INVALID_ARGUMENT,
+      '`keyframes` and `input_reference` cannot be combined: the first keyframe is already the first frame',
+      { reason: 'INVALID_FIELD', field: 'keyframes' },
     );
   }
   if (!keyframes) {

@@ -52,7 +52,7 @@ function otherKind(file: Uint8Array): object | string {
   if (brands.some((brand) => /^(he[iv][cxms]|mif1|msf1)$/.test(brand))) {
     return 'HEIC; save it as JPEG';
   }
-  return refusedKindOf(file) ?? 'another file';
+  return refusedKindOf(file) ?? inWords('a file of another kind');
 }
 
 /** The kind of a picture that is known but not read, by its first bytes. */

@@ -33,7 +33,7 @@ async function colours(file: Uint8Array) {
   return { corners: [at(3, 3), at(12, 3), at(3, 12), at(12, 12)], warnings };
 }
 
-const cropped = "The picture was cropped to the video's shape: its centre of 16x16 pixels is used, of 32x16";
+const cropped = "The picture was cropped to the video's shape: only the central 16x16 of its 32x16 pixels are used";
 const [red, green, blue, white] = [
   [255, 0, 0],
   [0, 255, 0],
@@ -66,7 +66,7 @@ test('orientation is heeded: turned by a quarter, red is at the top right', asyn
     .withMetadata({ orientation: 6 })
     .toBuffer();
   const { corners, warnings } = await colours(file);
-  expect(warnings[0]).toMatch(/its centre of 16x16 pixels is used, of 16x32$/);
+  expect(warnings[0]).toMatch(/only the central 16x16 of its 16x32 pixels are used$/);
   expect(corners[1]![0]).toBeGreaterThan(200);
   expect(corners[1]![1]).toBeLessThan(60);
 });
@@ -99,7 +99,7 @@ describe('an unusable picture is refused, naming the field:', () => {
   const png = () => quarters().png().toBuffer();
   test.each<[string, () => Promise<Uint8Array> | Uint8Array, RegExp]>([
     ['nothing', () => new Uint8Array(), /must be a PNG, JPEG, WebP or AVIF picture \(got an empty file\)/],
-    ['text', () => Buffer.from('hello, this is no picture'), /got "another file"/],
+    ['text', () => Buffer.from('hello, this is no picture'), /got a file of another kind/],
     ['GIF', () => quarters().gif().toBuffer(), /got "GIF"/],
     ['TIFF', () => quarters().tiff().toBuffer(), /got "TIFF"/],
     ['SVG', () => Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'), /got "SVG"/],

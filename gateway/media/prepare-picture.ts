@@ -105,7 +105,9 @@ export function cutEdges(
   const used = { width: Math.round(size.width / scale), height: Math.round(size.height / scale) };
   const text = ({ width, height }: typeof given) => `${width}x${height}`;
   return used.width < given.width || used.height < given.height
-    ? [`The ${what} was cropped to the video's shape: its centre of ${text(used)} pixels is used, of ${text(given)}`]
+    ? [
+        `The ${what} was cropped to the video's shape: only the central ${text(used)} of its ${text(given)} pixels are used`,
+      ]
     : [];
 }
 

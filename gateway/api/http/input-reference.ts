@@ -5,7 +5,7 @@ import { tryParse } from '../../../services/kit/schema.ts';
 import { wholeNumber } from '../../../services/kit/values.ts';
 
 const mustBe =
-  'a picture file, a data URL of one in base64 (other URLs are not fetched), or an object of `video_id` and `frame`';
+  'a picture file, a data URL of one in base64 (other URLs are not fetched), an object with such an `image_url`, or an object of `video_id` and `frame`';
 
 const frame = wholeNumber(0, 999_999);
 
