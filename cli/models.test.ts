@@ -60,9 +60,12 @@ test.each(['float8', 'decoder=float16', 'movq_decoder=', 'a=b=float16'])(
   },
 );
 
-test('only TensorRT takes a precision', async () => {
+test('only TensorRT takes a precision and GPUs', async () => {
   await expect(models('build', 'nano', '--precision', 'float16')).rejects.toThrow(
     '`--target` must be tensorrt with --precision: ONNX Runtime computes in float32 (got "onnxruntime")',
+  );
+  await expect(models('build', 'nano', '--gpu-per-stage')).rejects.toThrow(
+    '`--target` must be tensorrt with --gpu-per-stage: only engines are planned for GPUs (got "onnxruntime")',
   );
 });
 

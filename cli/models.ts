@@ -234,6 +234,9 @@ function targetOf({ target, gpuMemory, gpuPerStage = false, precision }: BuildOp
     if (precision) {
       throw invalidField('--target', target, 'tensorrt with --precision: ONNX Runtime computes in float32');
     }
+    if (gpuPerStage) {
+      throw invalidField('--target', target, 'tensorrt with --gpu-per-stage: only engines are planned for GPUs');
+    }
     return target;
   }
   const devices = { deviceMemory: gigabytes * 1e9, isPerStage: gpuPerStage };

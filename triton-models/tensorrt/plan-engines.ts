@@ -39,7 +39,7 @@ export function planEngines(
   const needs = engineNeeds(preset, models, devices.precisions);
   const videos = Math.min(
     maxVideos,
-    ...sharing(needs, preset, devices).map((each) => videosOf(each, devices.deviceMemory)),
+    ...sharing(needs, preset, devices).map((each) => videosOf(each, devices)),
   );
   return new Map(
     needs.map(({ name, model, items, precision }) => {
@@ -68,12 +68,12 @@ function sharing(needs: readonly EngineNeed[], preset: Preset, { isPerStage = fa
 }
 
 /** How many videos fit on a device at once. */
-function videosOf(needs: readonly EngineNeed[], deviceMemory: number): number {
+function videosOf(needs: readonly EngineNeed[], devices: Devices): number {
   const total = (of: (need: EngineNeed) => number) => needs.reduce((sum, need) => sum + of(need), 0);
   const [weights, video] = [total((need) => need.weights), total((need) => need.activations)];
-  const videos = Math.floor((usableMemory * deviceMemory - weights) / video);
+  const videos = Math.floor((usableMemory * devices.deviceMemory - weights) / video);
   if (videos < 1) {
-    throw tooLarge(needs, deviceMemory);
+    throw tooLarge(needs, devices);
   }
   return videos;
 }
@@ -137,7 +137,7 @@ function rejectSizes(preset: Preset): void {
   }
 }
 
-function tooLarge(needs: readonly EngineNeed[], deviceMemory: number): FusionError {
+function tooLarge(needs: readonly EngineNeed[], { deviceMemory, isPerStage = false }: Devices): FusionError {
   const gigabytes = (bytes: number) => `${Number((bytes / 1e9).toPrecision(3))} GB`;
   const list = needs.map(
     ({ name, weights, activations }) =>
@@ -146,8 +146,8 @@ function tooLarge(needs: readonly EngineNeed[], deviceMemory: number): FusionErr
   return new FusionError(
     Status.FAILED_PRECONDITION,
     `gpu memory: ${gigabytes(deviceMemory)} given, of which ${100 * usableMemory} % can be used; one video needs:${list.join(';')}\n` +
-      'allowed: more memory (--gpu-memory), a GPU for each stage (--gpu-per-stage), or fewer sizes in frameSize.compiled of the ' +
-      'preset, for each of which activations are kept',
+      `allowed: more memory (--gpu-memory)${isPerStage ? '' : ', a GPU for each stage (--gpu-per-stage)'}, or fewer sizes in ` +
+      'frameSize.compiled of the preset, for each of which activations are kept',
     { reason: 'DEVICE_TOO_SMALL', field: 'gpuMemory' },
   );
 }
