@@ -109,6 +109,10 @@ describe('invalid files are rejected, naming file and fault', () => {
     ['os', 'popen'],
     ['subprocess', 'Popen'],
     ['builtins', 'eval'],
+    ['commands', 'Popen'],
+    ['pdb', 'Pdb'],
+    ['timeit', 'timeit'],
+    ['numpy.testing._private.utils', 'runstring'],
     ['mine', 'run'],
     ['torch.hub', 'load'],
   ])('a call of %s.%s', async (module, name) => {
@@ -118,9 +122,13 @@ describe('invalid files are rejected, naming file and fault', () => {
       path,
       `it names "${module}.${name}", which must not be in a checkpoint (allowed: collections.OrderedDict`,
     );
-    if (['os', 'subprocess', 'builtins'].includes(module)) {
-      await new TorchFile().write(path, new Map([['w', new Global(module, name)]]));
-      await refused(path, `it names "${module}.${name}"`);
+    if (module !== 'mine') {
+      const named = new Global(module, name);
+      const hidden = new Call(new Global('functools', 'partial'), [named, 'id']);
+      for (const value of [named, hidden, new Instance(new Global('argparse', 'Namespace'), new Map([['f', named]]))]) {
+        await new TorchFile().write(path, new Map([['w', value]]));
+        await refused(path, `it names "${module}.${name}"`);
+      }
     }
   });
 

@@ -37,10 +37,7 @@ export function planEngines(
 ): Map<string, EnginePlan> {
   rejectSizes(preset);
   const needs = engineNeeds(preset, models, devices.precisions);
-  const videos = Math.min(
-    maxVideos,
-    ...sharing(needs, preset, devices).map((each) => videosOf(each, devices)),
-  );
+  const videos = Math.min(maxVideos, ...sharing(needs, preset, devices).map((each) => videosOf(each, devices)));
   return new Map(
     needs.map(({ name, model, items, precision }) => {
       const maxBatchSize = videos * items;

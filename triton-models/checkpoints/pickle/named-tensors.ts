@@ -1,4 +1,4 @@
-import { ForeignName, ForeignObject, TorchTensor } from './torch-types.ts';
+import { ForeignObject, TorchTensor } from './torch-types.ts';
 import { PickleObject, PickleTuple } from './unpickle.ts';
 
 /** How many names a part of a checkpoint may have, on average. */
@@ -81,8 +81,6 @@ function findParts(root: unknown): Parts {
     const value = pending.pop();
     if (value instanceof TorchTensor) {
       tensors.push(value);
-    } else if (value instanceof ForeignName && !value.isNameable) {
-      value.refuse();
     } else if (value instanceof ForeignObject) {
       foreign.push(value);
     }

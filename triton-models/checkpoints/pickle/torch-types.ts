@@ -29,13 +29,20 @@ export class TorchTensor {
   }
 }
 
-/** What only a checkpoint that means harm names. */
-const harmful =
-  /^(os|posix|nt|subprocess|sys|builtins|runpy|importlib|shutil|socket|pty|ctypes|code|_?pickle|webbrowser|multiprocessing)\./;
+/** Modules that only a checkpoint that means harm names, those of Python 2 included. */
+const harmfulModules = [
+  'os|posix|nt|subprocess|_posixsubprocess|commands|popen2|sys|builtins|runpy|shutil|pty|webbrowser|multiprocessing',
+  'importlib|imp|pkgutil|zipimport|pip|ensurepip|distutils|marshal|_?pickle|cPickle|shelve|ctypes|_ctypes|cffi',
+  '_?socket|socketserver|urllib|urllib2|ftplib|smtplib|telnetlib|_thread|pdb|bdb|timeit|cProfile|doctest|codeop',
+];
+const harmful = new RegExp(
+  `^((${harmfulModules.join('|')})\\.|code\\.(Interactive|interact)|_?io\\.open|types\\.(Code|Function|Lambda)Type|` +
+    '_?operator\\.(attrgetter|methodcaller)|numpy\\.(testing|f2py|distutils|ctypeslib)\\.|torch\\.(hub|utils\\.cpp_extension)\\.)',
+);
 
 /**
- * What training arguments call: classes, such as enumerations, which begin with a capital letter, and functions that do nothing
- * but name something. Like all others they are never run.
+ * What training arguments call: classes, such as enumerations, known by a capital letter at the beginning, and functions that do
+ * nothing but name something. Like all others they are never run.
  */
 const calledByArguments = /^(functools\.partial|builtins\.getattr|(.*\.)?[A-Z]\w*)$/;
 
@@ -49,12 +56,7 @@ export class ForeignName {
 
   /** Whether it may be called beside the weights: the result is a placeholder. */
   get isCallable(): boolean {
-    return calledByArguments.test(this.name) && this.isNameable;
-  }
-
-  /** Whether it may be named beside the weights. */
-  get isNameable(): boolean {
-    return this.name === 'builtins.getattr' || !harmful.test(this.name);
+    return calledByArguments.test(this.name);
   }
 
   refuse(): never {
@@ -115,7 +117,7 @@ const placeholders: readonly RegExp[] = [
   /^torch\.(b?float|u?int|complex|qu?int|bits)\d\w*$/,
   /^torch\.(strided|sparse_coo|contiguous_format|preserve_format|channels_last)$/,
   /^torch\.(device|Generator|Tensor|nn\.parameter\.Parameter|serialization\._get_layout)$/,
-  /^numpy\./,
+  /^numpy\.(?!(testing|f2py|distutils|ctypeslib)\.)/,
   /^builtins\.(set|frozenset|bytes|bytearray|complex|int|long|float|bool|str|unicode|slice|x?range|object)$/,
   /^_codecs\.encode$/,
   /^copyreg\._reconstructor$/,
@@ -151,9 +153,12 @@ export class TorchTypes implements PickleTypes {
     if (module === 'torch' && Object.hasOwn(storageTypes, name)) {
       return new StorageType(storageTypes[name]!);
     }
-    return placeholders.some((pattern) => pattern.test(fullName))
-      ? new PickleObject(fullName)
-      : new ForeignName(fullName);
+    if (placeholders.some((pattern) => pattern.test(fullName))) {
+      return new PickleObject(fullName);
+    }
+    const foreign = new ForeignName(fullName);
+    // Wherever it is named, such as among the arguments of a call that is skipped.
+    return fullName !== 'builtins.getattr' && harmful.test(fullName) ? foreign.refuse() : foreign;
   }
 
   call(resolved: unknown, args: readonly unknown[]): unknown {
