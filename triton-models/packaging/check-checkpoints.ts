@@ -3,7 +3,13 @@ import { FusionError, toFusionError } from '../../services/kit/errors.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { CheckpointWeights, type VerifyOptions } from '../checkpoints/checkpoint-weights.ts';
 import { parametersOf } from '../networks/preset-networks.ts';
-import { argumentFaults, configFaults, missingSources, openSources } from './checkpoint-source.ts';
+import {
+  argumentFaults,
+  configFaults,
+  missingSources,
+  openSources,
+  requireArgumentFiles,
+} from './checkpoint-source.ts';
 import type { ServedModel } from './served-models.ts';
 import { maxRandomParameters, type WeightsState } from './weights-state.ts';
 
@@ -30,7 +36,11 @@ export async function checkCheckpoints(
     try {
       checkpoints.set(model.name, weights === 'random' ? 'random' : await checkModel(model, ignoreExtra));
     } catch (error) {
-      faults.push(toFusionError(error));
+      const fault = toFusionError(error);
+      // Models may share a file.
+      if (!faults.some(({ message }) => message === fault.message)) {
+        faults.push(fault);
+      }
     }
   }
   if (faults.length > 1) {
@@ -59,6 +69,7 @@ async function checkModel(model: ServedModel, ignoreExtra: boolean): Promise<Che
     const { code, message, reason } = toFusionError(error);
     throw new FusionError(code, `${model.name}: ${message}`, { reason, field: 'checkpoint', cause: error });
   });
+  await requireArgumentFiles(model.sources);
   const further = [
     ...(await configFaults(model.sources, model.config)),
     ...(await argumentFaults(model.sources, model)),

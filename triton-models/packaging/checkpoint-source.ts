@@ -1,6 +1,9 @@
 import { existsSync } from 'node:fs';
 import { access, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { Status } from 'nice-grpc-common';
+import { FusionError } from '../../services/kit/errors.ts';
+import { reasonOf } from '../../services/kit/reason-of.ts';
 import { type ModelKey, modelNamesOf, type Preset, presetPath, weightsKeyOf } from '../../services/pipeline/preset.ts';
 import type { Checkpoint, StoredTensor } from '../checkpoints/checkpoint.ts';
 import { openCheckpoint } from '../checkpoints/open-checkpoint.ts';
@@ -108,6 +111,26 @@ export async function configFaults(sources: readonly CheckpointSource[], network
   return faults;
 }
 
+/** Throws NOT_FOUND or FAILED_PRECONDITION for a file of published arguments that is missing or is not a JSON object. */
+export async function requireArgumentFiles(sources: readonly CheckpointSource[]): Promise<void> {
+  for (const { arguments: published } of sources) {
+    if (published === undefined) {
+      continue;
+    }
+    const { file } = published;
+    const text = await readFile(file, 'utf8').catch((error: unknown) => {
+      const message = `checkpoint not found: ${file}, with the networks' arguments (${reasonOf(error)})`;
+      throw new FusionError(Status.NOT_FOUND, message, { reason: 'CHECKPOINT_NOT_FOUND', field: 'checkpoint' });
+    });
+    if (parseObject(text) === undefined) {
+      throw new FusionError(Status.FAILED_PRECONDITION, `${file} must be a JSON object with the networks' arguments`, {
+        reason: 'CHECKPOINT_MISMATCH',
+        field: 'checkpoint',
+      });
+    }
+  }
+}
+
 /**
  * Differences between the preset and the arguments that were published in a JSON file of their own. An argument that the
  * network does not know is a fault.
@@ -157,9 +180,10 @@ function differences(place: string, found: Record<string, unknown>, network: unk
   );
 }
 
+/** A JSON object, after a byte order mark if there is one. */
 function parseObject(text: string): Record<string, unknown> | undefined {
   try {
-    const value: unknown = JSON.parse(text);
+    const value: unknown = JSON.parse(text.replace(/^\uFEFF/, ''));
     return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
   } catch {
     return undefined;

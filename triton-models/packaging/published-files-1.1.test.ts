@@ -1,4 +1,4 @@
-import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
+import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { stopTestServer } from '../../gateway/testing/data.ts';
@@ -267,6 +267,16 @@ test('every fault of configs.json is named before anything is written', async ()
       expect(refusal).toMatch(fault);
     }
     await expect(readdir(join(folder, 'refused'))).rejects.toThrow('ENOENT');
+    await writeFile(path, `\uFEFF${JSON.stringify(wrong)}`);
+    expect(await build('refused').then(String, String)).toBe(refusal);
+    await writeFile(path, '{"t2v": ');
+    await expect(build('refused')).rejects.toMatchObject({
+      message: `${path} must be a JSON object with the networks' arguments`,
+    });
+    await rm(path);
+    await expect(build('refused')).rejects.toMatchObject({
+      message: expect.stringMatching(/^checkpoint not found: .*configs\.json, with the networks' arguments \(.*\)$/),
+    });
   } finally {
     await writeFile(path, JSON.stringify(configsOf(preset)));
   }
