@@ -15,6 +15,13 @@ export function requireEvents(events: readonly string[] | undefined): void {
   }
 }
 
+/** Throws INVALID_ARGUMENT for a frame that the contract cannot hold. */
+export function requireFrame(field: string, frame: number | undefined): void {
+  if (frame !== undefined && !(Number.isInteger(frame) && frame >= 0 && frame < 2 ** 32)) {
+    throw invalidField(field, frame, 'a whole number of 0 or more');
+  }
+}
+
 /** Throws INVALID_ARGUMENT for the first of these times that is not one. */
 export function requireTimes(times: Readonly<Record<string, Date | undefined>>): void {
   for (const [field, time] of Object.entries(times)) {

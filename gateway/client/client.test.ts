@@ -300,6 +300,12 @@ describe.each(protocols)('over %s', (_, connect) => {
         field: 'width',
         message: expect.stringContaining('`width` must be 128 (got 65)'),
       });
+      for (const frame of [-1, 0.5]) {
+        expect(await refusal({ inputReference: { videoId: 'video_0', frame } })).toMatchObject({
+          code: Status.INVALID_ARGUMENT,
+          field: expect.stringMatching(/^input_reference/),
+        });
+      }
       for (const time of [new Date(-1), new Date(8e15)]) {
         await expect(collect(client.list({ createdAfter: time }))).rejects.toMatchObject({ field: 'created_after' });
         await expect(collect(client.usage({ from: time, to: time }))).rejects.toMatchObject({

@@ -10,7 +10,7 @@ import type { ClientTls } from '../../services/kit/tls.ts';
 import { wireJobFiles } from '../../services/pipeline/job-files.ts';
 import { wireJobStates } from '../../services/pipeline/job-states.ts';
 import { wireUsageGroups } from '../../services/pipeline/usage-groups.ts';
-import { requireTimes, wireOf } from './check-options.ts';
+import { requireFrame, requireTimes, wireOf } from './check-options.ts';
 import { followChanges } from './follow-changes.ts';
 import { type Download, type DownloadOptions, maxPageSize, usagePageSize, type VideoClient } from './video-client.ts';
 import {
@@ -118,6 +118,9 @@ async function download(
   id: string,
   { file = 'video', offset = 0, signal }: DownloadOptions = {},
 ): Promise<Download> {
+  if (typeof file !== 'string') {
+    requireFrame('frame', file.frame);
+  }
   const wanted =
     typeof file === 'string'
       ? { file: wireOf('file', file, wireJobFiles) }

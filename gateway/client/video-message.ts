@@ -22,7 +22,7 @@ import {
 } from '../../services/pipeline/options.ts';
 import { stageOfWire } from '../../services/pipeline/stages.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
-import { requireEvents, requireTimes, wireOf } from './check-options.ts';
+import { requireEvents, requireFrame, requireTimes, wireOf } from './check-options.ts';
 import type { Model, NamedFile, Settings, Usage, UsageGroup, Video, VideoState } from './video.ts';
 import type { FinishVideo, NewVideo } from './video-client.ts';
 
@@ -52,9 +52,11 @@ function toKeyframes(given: NonNullable<NewVideo['givenKeyframes']>) {
 }
 
 function toSource(picture: NonNullable<NewVideo['inputReference']>) {
-  return picture instanceof Uint8Array
-    ? ({ $case: 'file', value: picture } as const)
-    : ({ $case: 'frame', value: picture } as const);
+  if (picture instanceof Uint8Array) {
+    return { $case: 'file', value: picture } as const;
+  }
+  requireFrame('input_reference.frame', picture.frame);
+  return { $case: 'frame', value: picture } as const;
 }
 
 export function toLabels(metadata: NewVideo['metadata']): Map<string, string> {
