@@ -32,6 +32,17 @@ test('the next call goes on from what an interrupted one has kept, a line cut sh
   expect(await readdir(folder)).toEqual([]);
 });
 
+test.each(['{"prompt": "a"}\n', '["a"]\n', 'notes', '\n'])(
+  'a file that is another one is refused: %j',
+  async (text) => {
+    const output = join(temporaryFolder(scope), 'picture.png');
+    await writeFile(`${output}.results.jsonl`, text);
+    await expect(KeptResults.beside(output)).rejects.toThrow(
+      /^`--output` must be another file name: picture\.png\.results/,
+    );
+  },
+);
+
 test('no file without results', async () => {
   const folder = temporaryFolder(scope);
   const results = await KeptResults.beside(join(folder, 'picture.png'));

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, open, readdir, readFile, rm, stat } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
+import { invalidField } from '../../services/kit/errors.ts';
+import { reasonOf } from '../../services/kit/reason-of.ts';
 
 /**
  * Results of single videos in a file beside a command's output, one JSON line each: when the command is interrupted,
@@ -17,10 +19,25 @@ export class KeptResults {
     this.#known = known;
   }
 
-  /** @param output file that the command writes in the end */
+  /**
+   * Throws INVALID_ARGUMENT naming `--output` if the file is there but is another one, which would be lost.
+   *
+   * @param output file that the command writes in the end
+   */
   static async beside(output: string): Promise<KeptResults> {
     const path = `${output}.results.jsonl`;
-    const lines = (await readFile(path, 'utf8').catch(() => '')).split('\n');
+    const refused = (reason: string) =>
+      invalidField('--output', output, `another file name: ${basename(path)}, for results meanwhile, ${reason}`);
+    const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') {
+        return '';
+      }
+      throw refused(`cannot be read (${reasonOf(error)})`);
+    });
+    const lines = text.split('\n');
+    if (text !== '' && !(lines.length > 1 ? parseLine(lines[0]!).length > 0 : text.startsWith('["'))) {
+      throw refused('is there and has something else');
+    }
     // The last line may be cut short.
     return new KeptResults(path, new Map(lines.slice(0, -1).flatMap(parseLine)));
   }
@@ -62,10 +79,13 @@ export class KeptResults {
   }
 }
 
-/** The entry of a line; none if the line is damaged. */
+/** The entry of a line; none if the line is damaged or something else. */
 function parseLine(line: string): [string, unknown][] {
   try {
-    return [JSON.parse(line)];
+    const entry: unknown = JSON.parse(line);
+    return Array.isArray(entry) && entry.length === 2 && typeof entry[0] === 'string'
+      ? [entry as [string, unknown]]
+      : [];
   } catch {
     return [];
   }
