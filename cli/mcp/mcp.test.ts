@@ -13,6 +13,7 @@ import { connectGrpc } from '../../gateway/client/grpc-client.ts';
 import { stopTestServer } from '../../gateway/testing/data.ts';
 import { withGateway } from '../../gateway/testing/gateway.ts';
 import { untilAborted } from '../../gateway/testing/stage-doubles.ts';
+import { deferred } from '../../services/kit/deferred.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { withTemporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { callCli, runCli } from '../../test/support/cli.ts';
@@ -54,8 +55,9 @@ function newClient() {
   return { client, call, facts: async (...args: Parameters<typeof call>) => (await call(...args)).structuredContent };
 }
 
-test('an assistant makes, follows, lists, downloads and cancels videos over standard input and output', () =>
-  withTemporaryFolder((folder) =>
+test('an assistant makes, follows, lists, downloads and cancels videos over standard input and output', () => {
+  const seen = deferred();
+  return withTemporaryFolder((folder) =>
     withGateway(
       async ({ server }) => {
         const { client, call, facts } = newClient();
@@ -93,7 +95,12 @@ test('an assistant makes, follows, lists, downloads and cancels videos over stan
           const { id } = created;
           expect((await facts('create_video', { ...small, model: 'nano', idempotency_key: 'one' })).id).toBe(id);
           const progress: Progress[] = [];
-          const watched = await facts('get_video', { id, wait: true }, (each) => progress.push(each));
+          const watched = await facts('get_video', { id, wait: true }, (each) => {
+            progress.push(each);
+            if (each.message?.startsWith('keyframes')) {
+              seen.resolve();
+            }
+          });
           expect(watched).toMatchObject({ id, state: 'succeeded', ended: true });
           expect(progress.length).toBeGreaterThan(1);
           expect(progress.map((each) => each.progress)).toEqual(progress.map((_, index) => index + 1));
@@ -182,9 +189,16 @@ test('an assistant makes, follows, lists, downloads and cancels videos over stan
           await client.close();
         }
       },
-      { hooks: { interpolation: (_, signal) => untilAborted(signal) } },
+      {
+        hooks: {
+          // The keyframes last until the assistant has seen them.
+          keyframes: async (step) => (step === small.steps ? seen.promise : undefined),
+          interpolation: (_, signal) => untilAborted(signal),
+        },
+      },
     ),
-  ));
+  );
+});
 
 test('over HTTP it answers this machine by its own names only, and writes no files', () =>
   withGateway(async ({ server }) => {
