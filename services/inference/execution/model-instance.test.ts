@@ -36,8 +36,3 @@ test('a thread that ended is not used again', async () => {
   const second = await start();
   expect(second.worker === first.worker).toBe(false);
 });
-
-test("the runtime's telemetry is off before a thread loads it", async () => {
-  await start();
-  expect(process.env.ORT_DISABLE_TELEMETRY).toBe('1');
-});

@@ -1,5 +1,5 @@
-import { Worker } from 'node:worker_threads';
-import './no-telemetry.ts';
+import type { Worker } from 'node:worker_threads';
+import { startRuntimeThread } from './runtime-thread.ts';
 import type { SessionCommand } from './session-messages.ts';
 
 const maxIdle = 16;
@@ -16,7 +16,7 @@ const idleThreads = new Map<Worker, NodeJS.Timeout>();
 export function takeThread(): Worker {
   const newest = [...idleThreads].at(-1);
   if (newest === undefined) {
-    return new Worker(new URL('./session-worker.js', import.meta.url));
+    return startRuntimeThread(new URL('./session-worker.js', import.meta.url));
   }
   const [thread, timer] = newest;
   clearTimeout(timer);

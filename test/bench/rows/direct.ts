@@ -1,6 +1,5 @@
 import { once } from 'node:events';
-import { Worker } from 'node:worker_threads';
-import '../../../services/inference/execution/no-telemetry.ts';
+import { startRuntimeThread } from '../../../services/inference/execution/runtime-thread.ts';
 import { inferenceSettings } from '../../../services/inference/settings.ts';
 import { readSettings } from '../../../services/kit/settings.ts';
 import { networkCalls } from '../../../triton-models/describe/network-calls.ts';
@@ -53,7 +52,7 @@ export async function measureDirect(bench: Bench): Promise<Measured> {
 }
 
 async function startDirect(workerData: DirectOptions) {
-  const worker = new Worker(new URL('./direct-worker.js', import.meta.url), { workerData });
+  const worker = startRuntimeThread(new URL('./direct-worker.js', import.meta.url), { workerData });
   await once(worker, 'message');
   return {
     async run(): Promise<DirectResult> {
