@@ -15,7 +15,7 @@ import { withGatewayHint } from './gateway-client.ts';
 import { interruptSignal, reportInterruption } from './interrupt.ts';
 import { saveOutputs } from './outputs.ts';
 import { countDisplay } from './progress.ts';
-import { readTasks, type Task } from './prompt-tasks.ts';
+import { makerOf, readTasks, type Task } from './prompt-tasks.ts';
 import { type ReachedGateway, reachGateway } from './reach-gateway.ts';
 import { readImage } from './read-image.ts';
 import { runJob } from './run-job.ts';
@@ -41,7 +41,7 @@ export async function generatePrompts(
   options: GenerateOptions & { prompts: string },
 ): Promise<MadePrompts | undefined> {
   const folder = options.output === 'video.mp4' ? 'videos' : options.output;
-  const tasks = await readTasks(options, folder);
+  const tasks = await readTasks(options, folder, await makerOf(options));
   await makeFolder(folder).catch((error: Error) => {
     throw invalidField('--output', folder, `a folder that can be created (${reasonOf(error)})`);
   });

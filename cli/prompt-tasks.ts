@@ -10,7 +10,9 @@ import { parseJson } from '../services/kit/parse-json.ts';
 import { reasonOf } from '../services/kit/reason-of.ts';
 import { parseSchema } from '../services/kit/schema.ts';
 import { seed, seedsFrom } from '../services/kit/values.ts';
+import { loadPreset } from '../services/pipeline/preset.ts';
 import { checkPrompt, checkText, videoOptions } from '../services/pipeline/video-options.ts';
+import { weightsHash } from '../triton-models/packaging/weights-hash.ts';
 import { ImageHashes } from './read-image.ts';
 import { type GenerateOptions, toNewVideo } from './video-options.ts';
 
@@ -42,20 +44,40 @@ export interface Task {
   image: string | undefined;
   /** Path without its ending. */
   path: string;
-  /** Hash of the request: the video is made again if it changes. */
+  /** Hash of the request and of what makes the video, which is made again if it changes. */
   hash: string;
 }
 
-/** Reads the lines of `--prompts`. Throws INVALID_ARGUMENT naming the file, the line and the field. */
-export async function readTasks(options: GenerateOptions & { prompts: string }, folder: string): Promise<Task[]> {
+/**
+ * What makes the videos, as text that changes with it: the address of a gateway (a request names its model itself), or a
+ * preset's content and weights. Throws INVALID_ARGUMENT for a preset that cannot be read.
+ */
+export async function makerOf({ address, preset }: Pick<GenerateOptions, 'address' | 'preset'>): Promise<string> {
+  if (address !== undefined) {
+    return address;
+  }
+  const loaded = loadPreset(preset);
+  return JSON.stringify([{ ...loaded, folder: undefined }, await weightsHash(loaded)]);
+}
+
+/**
+ * Reads the lines of `--prompts`. Throws INVALID_ARGUMENT naming the file, the line and the field.
+ *
+ * @param maker see {@link makerOf}; none where only the requests are looked at
+ */
+export async function readTasks(
+  options: GenerateOptions & { prompts: string },
+  folder: string,
+  maker?: string,
+): Promise<Task[]> {
   const text = await readFile(options.prompts, 'utf8').catch((error: Error) => {
     throw invalidField('--prompts', options.prompts, `a file that can be read (${reasonOf(error)})`);
   });
   const lines = text.split('\n').map((each) => each.trim());
-  const hashes = new ImageHashes();
+  const identities = { maker, images: new ImageHashes() };
   const tasks: Task[] = [];
   for (const [index, each] of lines.entries()) {
-    tasks.push(...(each === '' ? [] : await toTasks(options, folder, each, index + 1, hashes)));
+    tasks.push(...(each === '' ? [] : await toTasks(options, folder, each, index + 1, identities)));
   }
   if (tasks.length === 0 || tasks.length > maxVideos) {
     throw invalidField(
@@ -80,7 +102,7 @@ async function toTasks(
   folder: string,
   text: string,
   number: number,
-  hashes: ImageHashes,
+  { maker, images }: { maker: string | undefined; images: ImageHashes },
 ): Promise<Task[]> {
   const {
     negative_prompt: negativePrompt,
@@ -96,14 +118,14 @@ async function toTasks(
   };
   const first = rest.seed ?? common.seed;
   const image = rest.image === undefined ? options.image : imageOfLine(rest.image, options.prompts);
-  const picture = image === undefined ? undefined : await named(options.prompts, number, () => hashes.of(image));
+  const picture = image === undefined ? undefined : await named(options.prompts, number, () => images.of(image));
   const field = rest.seed === undefined ? '--seed' : 'seed';
   const seeds =
     first === undefined ? undefined : await named(options.prompts, number, () => seedsFrom(field, first, n));
   return Array.from({ length: n }, (_, index) => {
     const seed = seeds?.[index];
     const task = { request: { ...request, ...(seed !== undefined && { seed }) }, image };
-    return toTask(task, join(folder, n === 1 ? name : `${name}-${index + 1}`), picture);
+    return toTask(task, join(folder, n === 1 ? name : `${name}-${index + 1}`), { picture, maker });
   });
 }
 
@@ -112,10 +134,14 @@ function imageOfLine(image: string, prompts: string): string {
   return /^video_/.test(image) ? image : resolve(dirname(prompts), image);
 }
 
-/** @param picture what identifies its picture */
-function toTask({ request, image }: Pick<Task, 'request' | 'image'>, path: string, picture: string | undefined): Task {
+/** @param identities what identifies its picture and its maker */
+function toTask(
+  { request, image }: Pick<Task, 'request' | 'image'>,
+  path: string,
+  identities: { picture: string | undefined; maker: string | undefined },
+): Task {
   // A deadline is given from now, and does not change the video.
-  const identity = { ...request, deadline: undefined, picture };
+  const identity = { ...request, deadline: undefined, ...identities };
   const described = JSON.stringify(identity, (_, value) => (typeof value === 'bigint' ? String(value) : value));
   return { request, image, path, hash: createHash('sha256').update(`${path}\n${described}`).digest('hex') };
 }

@@ -2,7 +2,7 @@ import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import sharp from 'sharp';
-import { readTasks } from '../../cli/prompt-tasks.ts';
+import { makerOf, readTasks } from '../../cli/prompt-tasks.ts';
 import type { FrameFormat, FrameSink } from '../../gateway/media/frame-sink.ts';
 import { openMp4Sink } from '../../gateway/media/mp4-sink.ts';
 import { openWebpSink } from '../../gateway/media/webp-sink.ts';
@@ -98,12 +98,18 @@ test('figures of videos that were made with random weights are marked', async ()
   const prompts = at('prompts.jsonl');
   await writeFile(prompts, '{"prompt":"a small red circle","name":"cat"}');
   const preset = 'nano-masked-frames';
-  const [task] = await readTasks({ prompts, output: at('made'), preset }, at('made'));
+  const taskOf = async (options: { preset: string; address?: string; model?: string }) =>
+    (await readTasks({ prompts, output: at('made'), ...options }, at('made'), await makerOf(options)))[0]!;
+  const task = await taskOf({ preset });
+  // Videos of another preset, gateway or model are made again.
+  const others = [{}, { preset: 'nano' }, { address: 'a:1' }, { address: 'b:1' }, { address: 'a:1', model: 'big' }];
+  const hashes = await Promise.all(others.map(async (other) => (await taskOf({ preset, ...other })).hash));
+  expect([new Set(hashes).size, hashes[0]]).toEqual([others.length, task.hash]);
   await mkdir(at('made'));
   await cp(at('a/cat.mp4'), at('one/cat.mp4'));
   await cp(at('a/cat.mp4'), at('made/cat.mp4'));
   const warnings = randomWeightsWarnings(loadPreset(preset), [{ name: 'keyframe_unet', weights: 'random' }]);
-  await writeFile(at('made/cat.json'), JSON.stringify({ request: task!.hash, warnings }));
+  await writeFile(at('made/cat.json'), JSON.stringify({ request: task.hash, warnings }));
   const csv = at('made.csv');
   const options = ['--prompts', prompts, '--preset', preset, '--csv', csv, '--frames', '2', '--output', at('made.png')];
   const { code, stdout } = await callCli(compare('one', 'made', ...options));
