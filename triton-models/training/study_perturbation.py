@@ -23,7 +23,7 @@ LEVELS = (0, 10, 30, 60, 120, 250)
 # Sampled keyframes are those of a film after this step's noise was added and removed again, so that it is known what they
 # should be.
 FROM_STEP, SAMPLING_STEPS = 600, 8
-# Every so manieth of a pass's new frames is decoded.
+# Every how many new frames of a pass one is decoded.
 FIRST_PASS, SECOND_PASS = slice(6, None, 16), slice(5, None, 16)
 
 
