@@ -15,6 +15,7 @@ import time
 import torch
 
 from . import tokenizer
+from .arguments import at_least_one
 from .autoencoder import decibels
 from .diffusion import ALPHAS_CUMPROD, FIRST_STEP, noised
 from .interpolation import LEAST_ERROR, SKIPS, InterpolationStage, interpolate, linear_blend, predict, temporal_groups
@@ -164,19 +165,19 @@ def parameters(networks):
     return sum(parameter.numel() for parameter in networks["unet"].parameters())
 
 
-def record(run_folder, study, name, seed, figures):
-    """Adds a network's figures, by column, to the study's lines of JSON."""
+def record(run_folder, study, name, steps, seed, figures):
+    """Adds a network's figures, by column, to the study's lines of JSON; `steps` it was trained for."""
     with open(os.path.join(run_folder, f"{study}.jsonl"), "a") as file:
-        file.write(json.dumps({"name": name, "seed": seed, **figures}) + "\n")
+        file.write(json.dumps({"name": name, "steps": steps, "seed": seed, **figures}) + "\n")
 
 
-def print_judged(run_folder, study, columns, found, judge):
+def print_judged(run_folder, study, columns, steps, found, judge):
     """A row of the table for every design of `found`; `judge` maps (stage, networks) to the columns' figures."""
     for name, trained_stages in found.items():
         results = []
         for seed, (stage, networks) in enumerate(trained_stages, 1):
             results.append(judge(stage, networks))
-            record(run_folder, study, name, seed, dict(zip(columns, results[-1])))
+            record(run_folder, study, name, steps, seed, dict(zip(columns, results[-1])))
         cells = [over_seeds(list(column)) for column in zip(*results)]
         print(f"| {name} | {parameters(trained_stages[0][1])} | " + " | ".join(cells) + " |", flush=True)
 
@@ -245,7 +246,7 @@ def study_interpolation(run_folder, steps, seeds):
     for name, latents in (("truth, through the autoencoder", clips), ("blend", blended)):
         psnr, distance = judge_pixels(latents, judges)
         print(f"| {name} | | " + " | " * (len(columns) - 2) + f"{psnr:.3f} | {distance:.3f} |", flush=True)
-    print_judged(run_folder, "interpolation", columns, found,
+    print_judged(run_folder, "interpolation", columns, steps, found,
                  lambda stage, networks: judge_interpolation(networks, stage.predict, clips, films, judges))
 
 
@@ -305,7 +306,7 @@ def study_keyframes(run_folder, steps, seeds):
     decoded = judges.decode(latents)
     figures = [judges.distance(decoded, judges.truth), *seen_right(scenes, decoded)]
     print("| truth, through the autoencoder | | " + " | " * (len(columns) - 3) + " | ".join(f"{figure:.3f}" for figure in figures) + " |")
-    print_judged(run_folder, "keyframes", columns, found,
+    print_judged(run_folder, "keyframes", columns, steps, found,
                  lambda stage, networks: judge_keyframes(stage, networks, scenes, latents, judges))
 
 
@@ -321,16 +322,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", choices=STUDIES)
     parser.add_argument("--run", required=True, help="folder for pools and trained networks")
-    parser.add_argument("--steps", type=int, default=2000, help="training steps of every network")
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--steps", type=at_least_one, help="training steps of every network (default: 2000)")
+    parser.add_argument("--seeds", type=at_least_one, help="networks of each design (default: 2)")
     arguments = parser.parse_args()
+    if arguments.study == "perturbation" and (arguments.steps or arguments.seeds):
+        parser.error("perturbation trains nothing: it takes neither --steps nor --seeds")
     os.makedirs(arguments.run, exist_ok=True)
     torch.set_num_threads(1)
     study, pools = STUDIES[arguments.study]
     take_autoencoder(SETTINGS, arguments.run)
     for name in pools:
         make_pool(SETTINGS, arguments.run, name)
-    study(arguments.run, arguments.steps, arguments.seeds)
+    study(arguments.run, arguments.steps or 2000, arguments.seeds or 2)
 
 
 if __name__ == "__main__":

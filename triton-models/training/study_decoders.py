@@ -107,7 +107,7 @@ def study_decoders(settings, run_folder, steps, seeds, over_seeds, record):
                 slug = name.replace("×", "x").replace(",", "").replace(" ", "-")
                 trained_decoder(stage, steps, seed, os.path.join(run_folder, f"decoder-{slug}-{steps}-{seed}.pt"))
             results.append(judge(stage.networks["movq"].eval(), films))
-            record(run_folder, "decoders", name, seed, dict(zip(("PSNR", "PSNR of changes"), results[-1])))
+            record(run_folder, "decoders", name, steps if trained else 0, seed, dict(zip(("PSNR", "PSNR of changes"), results[-1])))
         parameters = list(stage.networks["movq"].decoder.parameters())
         counts = [sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)]
         cells = [over_seeds(list(column)) for column in zip(*results)]

@@ -11,6 +11,7 @@ import os
 
 import torch
 
+from .arguments import at_least_one, positive
 from .export import halves, of_unet
 from .interpolation import InterpolationStage
 from .masked_frames import MaskedFramesStage
@@ -34,7 +35,10 @@ class KeyframeVariant(RefineStage):
 
 def settings_of(preset, minutes, clips=None):
     """(stage, settings) of a preset that extends nano by one network's arguments."""
-    with open(os.path.join(PRESETS_FOLDER, f"{preset}.json")) as file:
+    path = os.path.join(PRESETS_FOLDER, f"{preset}.json")
+    if not os.path.exists(path):
+        raise SystemExit(f"preset {preset}: there is no {path}")
+    with open(path) as file:
         described = json.load(file)
     stages = [stage for stage in STAGES if "network" in described.get(stage, {})]
     if described.get("extends") != "nano" or len(stages) != 1:
@@ -60,13 +64,14 @@ def train_variant(preset, run_folder, weights_folder, minutes, clips=None):
     """Writes the weights' path at the end."""
     stage, settings = settings_of(preset, minutes, clips)
     kind, pools = stage_class(stage, settings)
+    # Both first: training must not end without a place for its weights.
     os.makedirs(run_folder, exist_ok=True)
+    os.makedirs(weights_folder, exist_ok=True)
     take_autoencoder(settings, run_folder)
     for name in pools:
         make_pool(settings, run_folder, name)
     run_stage(kind(settings, run_folder, "cpu"), minutes, settings["seed"], 1)
     networks = load_averaged(run_folder, kind(settings, run_folder, "cpu"))
-    os.makedirs(weights_folder, exist_ok=True)
     path = os.path.join(weights_folder, f"{stage}.safetensors")
     save(halves(of_unet(networks)), path)
     print(f"wrote {path}")
@@ -76,8 +81,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("preset")
     parser.add_argument("--run", required=True, help="folder for checkpoints, pools and logs")
-    parser.add_argument("--minutes", type=float, default=60, help="of processor time")
-    parser.add_argument("--clips", type=int, help="clips to train on; default: thousands, which take minutes to encode")
+    parser.add_argument("--minutes", type=positive, default=60, help="of processor time")
+    parser.add_argument("--clips", type=at_least_one, help="clips to train on; default: thousands, which take minutes to encode")
     parser.add_argument("--weights", help="folder for the finished weights; default: weights/PRESET")
     arguments = parser.parse_args()
     torch.manual_seed(REFINE["seed"])
