@@ -44,7 +44,7 @@ export function toTable(report: DistributionReport): string {
     [
       'FVD',
       withWeights(formatDistance(distance.value), worse(weights, generatedWeights)),
-      formatInterval(distance.interval, formatDistance),
+      formatInterval(distance.interval, formatDistances),
       report.run.protocolName,
     ],
     [
@@ -53,7 +53,7 @@ export function toTable(report: DistributionReport): string {
         `${formatScore(score.mean)} ± ${formatScore(score.deviation)}`,
         worse(classifierWeights, generatedWeights),
       ),
-      formatInterval(score.interval, formatScore),
+      formatInterval(score.interval, (bounds) => bounds.map(formatScore)),
       report.run.scoreProtocol ?? 'none',
     ],
   ];
@@ -103,6 +103,15 @@ function choicesOf({ run, weights, classifierWeights, generatedWeights }: Distri
 const formatDistance = (distance: number) => (distance >= 10 ? distance.toFixed(2) : distance.toPrecision(4));
 const formatScore = (score: number) => score.toFixed(3);
 
-function formatInterval(interval: Interval | undefined, format: (value: number) => string): string {
-  return interval === undefined ? '' : `${format(interval.low)} to ${format(interval.high)}`;
+/** With equal decimal places, as many as the largest needs. */
+function formatDistances(distances: readonly number[]): string[] {
+  const places = formatDistance(Math.max(...distances)).split('.')[1]?.length ?? 0;
+  return distances.map((distance) => distance.toFixed(places));
+}
+
+function formatInterval(
+  interval: Interval | undefined,
+  format: (bounds: readonly number[]) => readonly string[],
+): string {
+  return interval === undefined ? '' : format([interval.low, interval.high]).join(' to ');
 }

@@ -156,9 +156,12 @@ function parseRun(
     features: one('--features', ['logits', 'features'], options.features) ?? usual.features,
     splits: usual.splits,
   };
-  // Of a single video the score is 1.
   const maxSplits = Math.floor(protocol.videos / 2);
-  protocol.splits = number('--splits', options.splits, Math.min(usual.splits, maxSplits), 1, maxSplits);
+  protocol.splits = number('--splits', options.splits, Math.min(usual.splits, maxSplits));
+  if (protocol.splits > maxSplits) {
+    const why = `at most ${maxSplits} for ${protocol.videos} videos: the score of a split with a single video is always 1`;
+    throw invalidField('--splits', protocol.splits, why);
+  }
   if (classifier !== undefined && protocol.frames !== c3dFrames) {
     throw invalidField('--frames', protocol.frames, `${c3dFrames} with --classifier, whose network sees as many`);
   }

@@ -1,3 +1,4 @@
+import { invalidField } from '../services/kit/errors.ts';
 import { openPair } from '../triton-models/metrics/compare-clips.ts';
 import { findPairs } from '../triton-models/metrics/find-videos.ts';
 import { hasRandomVideos } from './generate-prompts.ts';
@@ -17,6 +18,9 @@ export async function evaluatePairs(
   options: EvaluatePairsOptions,
 ): Promise<void> {
   const comparison = await parseComparison(options);
+  if (comparison.net === 'off') {
+    requireNoNetwork(options);
+  }
   const made = await madeIfAsked('candidate', candidate, options);
   if (!made) {
     return;
@@ -28,6 +32,16 @@ export async function evaluatePairs(
   }
   const isRandom = made.isRandom || (await hasRandomVideos(pairs.map(({ pair }) => pair.candidate.path)));
   await reportPairs(pairs, comparison, interruptSignal(), isRandom ? randomMaker : undefined);
+}
+
+/** Throws INVALID_ARGUMENT for a flag that has no effect because no network is used. */
+function requireNoNetwork({ inference, randomWeights }: EvaluatePairsOptions): void {
+  const given = { '--inference': inference, '--random-weights': randomWeights };
+  for (const [flag, value] of Object.entries(given)) {
+    if (value !== undefined) {
+      throw invalidField(flag, value, 'absent without --lpips, which uses a network');
+    }
+  }
 }
 
 const randomMaker: Maker = {

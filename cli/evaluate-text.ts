@@ -198,7 +198,7 @@ async function compareAll(
         frameSimilarities(towers, clip, frames, texts[index]!, () => display.advance()),
       );
       if (wasKept) {
-        display.advance(frames);
+        display.skip(frames);
       }
       found.push({ name, prompt, clip, similarities: value, mean: meanOf(value) });
       // Lets Ctrl-C through.

@@ -55,7 +55,7 @@ export async function generatePrompts(
   const failures: string[] = [];
   let gateway: ReachedGateway | undefined;
   const display = countDisplay(process.stderr, 'videos', tasks.length);
-  display.advance(tasks.length - missing.length);
+  display.skip(tasks.length - missing.length);
   try {
     const check = (preset: Preset) => {
       for (const { request, image } of missing) {

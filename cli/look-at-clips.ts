@@ -49,22 +49,26 @@ export async function lookAtClips(clips: readonly SampledClip[], looking: Lookin
   const { networks, architecture, protocol, options, kept, signal } = looking;
   const model = modelOf(networks, architecture).name;
   const { weights, content, run, close } = await serveJudges(networks, options, signal);
+  const display = countDisplay(process.stderr, 'videos', clips.length);
   const lookAt = async ({ clip, start }: SampledClip): Promise<Looked> => {
     const key = JSON.stringify([await fileKey(clip.path), start, networks.name, content, protocol]);
-    const { value } = await kept.get(key, async () => {
+    const { value, wasKept } = await kept.get(key, async () => {
       const outputs = await run(model, { video: await sampleClip(clip, start, protocol, squaresOf[architecture]) });
       const rowOf = (output: keyof Looked) => Array.from(embeddingRows(outputs[output]!, clip.path)[0]!);
       return { logits: rowOf('logits'), features: rowOf('features') };
     });
+    if (wasKept) {
+      display.skip();
+    } else {
+      display.advance();
+    }
     return value;
   };
-  const display = countDisplay(process.stderr, 'videos', clips.length);
   const looked = new Map<SampledClip, Looked>();
   const waiting = clips.values();
   const work = async () => {
     for (const clip of waiting) {
       looked.set(clip, await lookAt(clip));
-      display.advance();
       // Lets Ctrl-C through.
       await setImmediate();
       signal.throwIfAborted();

@@ -86,9 +86,13 @@ export async function lookAtVideos(
   try {
     await makeFilms(client, requests, jobsAtOnce, signal, onUpdate, async (make, index) => {
       const prompt = prompts[index]!;
-      const { value } = await results.get(keyOf(prompt, maker), async () => look(prompt, await make()));
+      const { value, wasKept } = await results.get(keyOf(prompt, maker), async () => look(prompt, await make()));
       looked[index] = value;
-      display.advance();
+      if (wasKept) {
+        display.skip();
+      } else {
+        display.advance();
+      }
     });
   } finally {
     display.finish();

@@ -33,6 +33,8 @@ export function showStart(output: NodeJS.WriteStream, name: string): () => void 
 export interface CountDisplay {
   /** Counts more items; default one. */
   advance(count?: number): void;
+  /** Counts items that were there before, and that took no time: the rate leaves them out. Default one. */
+  skip(count?: number): void;
   /** Ends the display, so that other lines can follow. */
   finish(): void;
 }
@@ -41,17 +43,23 @@ export interface CountDisplay {
 export function countDisplay(output: NodeJS.WriteStream, name: string, total: number): CountDisplay {
   const started = performance.now();
   let done = 0;
+  let skipped = 0;
   const draw = (before = done - 1) => {
     const seconds = (performance.now() - started) / 1000;
     if (output.isTTY) {
-      output.write(`\r\x1b[2K${bar(name, done, total, seconds)}`);
+      output.write(`\r\x1b[2K${bar(name, done, total, seconds, skipped)}`);
     } else if (Math.floor((10 * done) / total) > Math.floor((10 * before) / total)) {
-      output.write(`${name}: ${done}/${total}${done > 0 ? `, ${rate(done, total, seconds)}` : ''}\n`);
+      output.write(`${name}: ${done}/${total}${done > skipped ? `, ${rate(done, total, seconds, skipped)}` : ''}\n`);
     }
   };
   draw();
   return {
     advance(count = 1) {
+      done += count;
+      draw(done - count);
+    },
+    skip(count = 1) {
+      skipped += count;
       done += count;
       draw(done - count);
     },
@@ -134,17 +142,18 @@ function plainDisplay(output: NodeJS.WriteStream): ProgressDisplay {
   };
 }
 
-function bar(name: string, step: number, total: number, seconds: number): string {
+function bar(name: string, step: number, total: number, seconds: number, skipped = 0): string {
   const filled = total > 0 ? Math.round((step / total) * barWidth) : 0;
   const blocks = `${'█'.repeat(filled)}${'░'.repeat(barWidth - filled)}`;
-  return `${name.padEnd(nameWidth)} ${blocks} ${step}/${total} ${rate(step, total, seconds)}`;
+  return `${name.padEnd(nameWidth)} ${blocks} ${step}/${total} ${rate(step, total, seconds, skipped)}`;
 }
 
-function rate(step: number, total: number, seconds: number): string {
-  if (step === 0 || seconds === 0) {
+/** @param skipped steps among the done ones that took no time */
+function rate(step: number, total: number, seconds: number, skipped: number): string {
+  if (step === skipped || seconds === 0) {
     return '';
   }
-  const perSecond = step / seconds;
+  const perSecond = (step - skipped) / seconds;
   const speed = perSecond >= 1 ? `${perSecond.toFixed(1)}/s` : `${(1 / perSecond).toFixed(1)} s each`;
   return step === total
     ? `${speed}, ${seconds.toFixed(1)} s`

@@ -147,7 +147,7 @@ async function compareAll(
         compareClips(pair, () => display.advance(), signal, distance?.perceptual),
       );
       if (wasKept) {
-        display.advance(pair.frames);
+        display.skip(pair.frames);
       }
       comparisons.push({ name, pair, compared: wasKept ? withInfinity(value) : value });
     }

@@ -126,7 +126,7 @@ describe('what does not fit is refused', () => {
   test.each<[string[], string]>([
     [['--videos', '5'], '`real` must be a folder of at least 5 videos, but it has 4: --videos compares fewer'],
     [['--frames', '8'], '`--frames` must be a whole number from 9'],
-    [['--splits', '3'], '`--splits` must be a whole number from 1 to 2'],
+    [['--splits', '3'], '`--splits` must be at most 2 for '],
     [['--resamples', '1'], '`--resamples` must be 0 for no interval, or at least 2'],
     [['--protocol', 'mine'], '`--protocol` must be one of stylegan-v, videogpt'],
     [['--start', 'end'], '`--start` must be one of random, beginning'],

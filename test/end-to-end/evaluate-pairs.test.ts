@@ -215,6 +215,7 @@ describe('mismatches are rejected before anything is compared', () => {
       ['--frames', '21', 'must have at least 21 frames (got 20)'],
       ['--csv', 'x.txt', '`--csv` must be a file name ending in .csv'],
       ['--lpips', 'squeeze', '`--lpips` must be one of off, alex, vgg'],
+      ['--inference', 'a:1', '`--inference` must be absent without --lpips'],
       ['--output', 'x.jpg', '`--output` must be a file name ending in .png'],
     ] as const) {
       const { code, stderr } = await callCli([
