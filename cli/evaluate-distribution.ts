@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { invalidField, inWords } from '../services/kit/errors.ts';
+import { plainText } from '../services/kit/plain-text.ts';
 import { seed as anySeed, choice, wholeNumber } from '../services/kit/values.ts';
 import { writeWhole } from '../services/kit/write-whole.ts';
 import { c3dFrames } from '../services/pipeline/networks/c3d.ts';
@@ -211,7 +212,7 @@ async function openClips(
       const wanted = `videos of at least ${minFrames} frames, but ${fault}: protocols leave short videos out, as --skip-short does`;
       throw invalidField(kind, path, wanted);
     }
-    skipped.push(`${kind}: left out ${short.length} with fewer than ${minFrames} frames, such as ${first}`);
+    skipped.push(`${kind}: left out ${short.length} with fewer than ${minFrames} frames, such as ${plainText(first)}`);
   }
   if (clips.length < protocol.videos) {
     const wanted = `a folder of at least ${protocol.videos} videos, but it has ${clips.length}: --videos compares fewer, with figures that are comparable only among themselves`;

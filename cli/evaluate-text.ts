@@ -3,6 +3,7 @@ import { basename, extname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { formatCsv } from '../services/kit/csv.ts';
 import { type FusionError, invalidField, toFusionError } from '../services/kit/errors.ts';
+import { plainText } from '../services/kit/plain-text.ts';
 import { formatTable } from '../services/kit/table.ts';
 import { wholeNumber } from '../services/kit/values.ts';
 import { writeWhole } from '../services/kit/write-whole.ts';
@@ -217,7 +218,7 @@ function meanOf(values: readonly number[]): number {
 
 function toTable(videos: readonly NamedSimilarity[], mean: number, weights: JudgeWeights): string {
   const row = (name: string, frames: string, similarity: number, prompt: string) => [
-    name,
+    plainText(name),
     frames,
     withWeights(similarity.toFixed(4), weights),
     formatText(prompt, shownPrompt),

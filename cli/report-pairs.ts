@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { formatCsv } from '../services/kit/csv.ts';
+import { plainText } from '../services/kit/plain-text.ts';
 import { formatTable } from '../services/kit/table.ts';
 import { choice, wholeNumber } from '../services/kit/values.ts';
 import { writeWhole } from '../services/kit/write-whole.ts';
@@ -170,7 +171,7 @@ function toTable(
   maker: Maker | undefined,
 ): string {
   const row = (name: string, frames: string, { mse, psnr, ssim, lpips }: FrameLikeness) => [
-    name,
+    plainText(name),
     frames,
     ...[mse.toExponential(3), decibels(psnr), ssim.toFixed(4)].map((figure) =>
       withWeights(figure, maker?.weights ?? 'trained'),

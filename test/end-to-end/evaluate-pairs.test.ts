@@ -50,6 +50,14 @@ test('compares folders of videos by name, whatever their formats: table, CSV and
   expect(await sharp(picture).metadata()).toMatchObject({ format: 'png', width: 960 });
 });
 
+test('control characters of names are escaped in the table and the picture', async () => {
+  for (const folder of ['red-a', 'red-b']) {
+    await cp(at('a/cat.mp4'), at(folder, '\u001b[31mred\ufffe.mp4'));
+  }
+  const { code, stdout } = await callCli(compare('red-a', 'red-b', '--frames', '1', '--output', at('red.png')));
+  expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^\\u001b\[31mred.* equal /m) });
+});
+
 test('equal videos score perfectly, compressed ones well, others poorly', async () => {
   const figures = async (reference: string, candidate: string, ...options: string[]) => {
     const { stdout } = await callCli(compare(reference, candidate, '--json', '--output', at('one.png'), ...options));

@@ -1,4 +1,5 @@
 import sharp from 'sharp';
+import { plainText } from '../../services/kit/plain-text.ts';
 
 /** Pixels. */
 export const sheetWidth = 960;
@@ -82,7 +83,9 @@ export function scaled(
 }
 
 export function text(x: number, y: number, content: string, anchor = 'start'): string {
-  const escaped = content.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
+  // XML has no control characters, and neither of these two.
+  const plain = plainText(content).replace(/[\uFFFE\uFFFF]/g, '\uFFFD');
+  const escaped = plain.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
   return `<text x="${x}" y="${y}" text-anchor="${anchor}" font-family="sans-serif" font-size="12" fill="${ink}">${escaped}</text>`;
 }
 
