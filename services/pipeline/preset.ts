@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
-import { FusionError, invalidField } from '../kit/errors.ts';
+import { describe, FusionError, invalidField } from '../kit/errors.ts';
 import { packageRoot } from '../kit/package-root.ts';
 import { reasonOf } from '../kit/reason-of.ts';
 import { chosenSchema, parseSchema } from '../kit/schema.ts';
@@ -237,7 +237,7 @@ const presetSchema = z
   })
   .superRefine((preset, context) => {
     for (const { field, must, got } of networkFaults(preset)) {
-      const message = `must be ${must} (got ${JSON.stringify(got)})`;
+      const message = `must be ${must} (got ${describe(got)})`;
       context.addIssue({ code: 'custom', path: field.split('.'), message });
     }
   });

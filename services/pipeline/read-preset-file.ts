@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseJson } from '../kit/parse-json.ts';
 
@@ -21,7 +21,13 @@ export function readPresetFile(file: string, depth = 0): unknown {
   if (depth === maxDepth) {
     throw new Error(`\`extends\` must lead to a whole preset in at most ${maxDepth} steps`);
   }
-  return merge(readPresetFile(join(dirname(file), `${base}.json`), depth + 1), changes);
+  const baseFile = join(dirname(file), `${base}.json`);
+  if (!existsSync(baseFile)) {
+    throw new Error(
+      `\`extends\` must be the name of a preset in the same folder (got "${base}"): there is no ${baseFile}`,
+    );
+  }
+  return merge(readPresetFile(baseFile, depth + 1), changes);
 }
 
 function merge(base: unknown, changes: unknown): unknown {

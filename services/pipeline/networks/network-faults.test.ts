@@ -46,11 +46,11 @@ test.each<[string, unknown, string]>([
     '`keyframes.network.spatial_position_embedding` must be an eighth of height and width',
   ],
   ['interpolation.network.out_channels', 4, '`interpolation.network.out_channels` must be 12 (got 4)'],
-  ['interpolation.skips', [3, 20], '`interpolation.skips` must be numbers below 20 (got [3,20])'],
+  ['interpolation.skips', [3, 20], '`interpolation.skips` must be numbers below 20 (got [3, 20])'],
   [
     'decoder.network.ch_mult',
     [1, 2],
-    '`decoder.network.ch_mult` must be a list of 4, since latents are 8 times smaller than frames (got [1,2])',
+    '`decoder.network.ch_mult` must be a list of 4, since latents are 8 times smaller than frames (got [1, 2])',
   ],
   ['decoder.network.z_channels', 8, '`decoder.network.z_channels` must be 4 (got 8)'],
   [
@@ -85,6 +85,8 @@ test.each<[string, unknown, string]>([
     '`keyframes.network.sequence_frames` must be absent in the keyframe network',
   ],
   ['extends', '../nano', '`extends` must be the name of a preset in the same folder (got "../nano")'],
+  ['extends', 'nano', '`extends` must be the name of a preset in the same folder (got "nano"): there is no '],
+  ['decoder.kind', 'video', 'and a first frame of kind "inpainted" (got an object)'],
   ['extends', 'changed', '`extends` must lead to a whole preset in at most 8 steps'],
   ['keyframes.network.num_blocks', [3, 1000], '`keyframes.network.num_blocks.1` must be at most 256 (got 1000)'],
   ['decoder.network.num_res_blocks', 1e6, '`decoder.network.num_res_blocks` must be at most 256 (got 1000000)'],
