@@ -105,7 +105,8 @@ const formatScore = (score: number) => score.toFixed(3);
 
 /** With equal decimal places, as many as the largest needs. */
 function formatDistances(distances: readonly number[]): string[] {
-  const places = formatDistance(Math.max(...distances)).split('.')[1]?.length ?? 0;
+  const largest = Math.max(...distances);
+  const places = largest > 0 && largest < 10 ? Math.min(20, 3 - Math.floor(Math.log10(largest))) : 2;
   return distances.map((distance) => distance.toFixed(places));
 }
 

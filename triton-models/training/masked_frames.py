@@ -31,7 +31,7 @@ class MaskedFramesStage(InterpolationStage):
             torch.nn.init.kaiming_uniform_(weight, a=5**0.5)
             weight[:, :4] = 0
             # A missing frame has nothing of its own: all that tells it from its blend comes through the temporal layers. As they
-            # start elsewhere (a tenth merged in, behind projections of zero) hardly a gradient reaches them.
+            # start elsewhere (a tenth merged in, behind projections of zero) almost no gradient reaches them.
             for name, parameter in networks["unet"].named_parameters():
                 if name.endswith("temporal_merge"):
                     parameter.fill_(0.5)
