@@ -44,7 +44,7 @@ export interface Task {
   image: string | undefined;
   /** Path without its ending. */
   path: string;
-  /** Hash of the request and of what makes the video, which is made again if it changes. */
+  /** Hash of the request and the model; if it changes, the video is made again. */
   hash: string;
 }
 

@@ -21,7 +21,7 @@ function picture(...things: [colour: number[], box: Box][]): Uint8Array {
   });
 }
 
-/** Greatest difference of two pictures, leaving out the blurred edges of what they show. */
+/** The largest difference between two pictures, ignoring the blurred edges of their shapes. */
 function difference(one: Uint8Array, other: Uint8Array): number {
   const far = [...one].map((value, i) => Math.abs(value - other[i]!)).sort((a, b) => b - a);
   return far[Math.floor(far.length * 0.02)]!;

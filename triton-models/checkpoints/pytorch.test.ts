@@ -132,7 +132,7 @@ describe('invalid files are rejected, naming file and fault', () => {
     }
   });
 
-  test.each(['builtins', '__builtin__'])('a call of what %s.getattr finds, with tensors', async (module) => {
+  test.each(['builtins', '__builtin__'])('a call of %s.getattr on a tensor', async (module) => {
     const path = join(folder, `getattr-${module}.pt`);
     const torch = new TorchFile();
     const tensor = torch.tensor(tensorOf(torch), [4]);
