@@ -7,6 +7,6 @@ export interface WireTensor {
   readonly shape: readonly bigint[];
   /** Elements; each BYTES element is a 4-byte length and its bytes. */
   readonly data: Uint8Array;
-  /** Whether a run may take the buffer of `data`: nothing else uses it, and it contains nothing else. */
+  /** Whether a run may take the buffer of `data`: nothing else uses it, except other inputs of the same request. */
   readonly isOwned?: boolean;
 }

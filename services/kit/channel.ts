@@ -17,6 +17,7 @@ import type { ErrorReason } from './error-reasons.ts';
 import { FusionError, isAbortError, toFusionError } from './errors.ts';
 import { identifyListener } from './identify-listener.ts';
 import { leastPending, registerLeastPending } from './least-pending.ts';
+import { receiveInPlace } from './messages/receive-in-place.ts';
 import { reasonOf } from './reason-of.ts';
 import { windowOption } from './server-window.ts';
 import { add } from './telemetry/metrics.ts';
@@ -24,6 +25,7 @@ import { traceClientCalls } from './telemetry/rpc.ts';
 import { type ClientTls, clientCredentials } from './tls.ts';
 
 spareDrainingConnections();
+receiveInPlace();
 registerLeastPending();
 
 /**

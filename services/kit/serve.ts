@@ -21,6 +21,7 @@ import { boundCalls, type CallBounds } from './limits/bound-calls.ts';
 import type { ConnectionBounds } from './limits/bound-connections.ts';
 import { boundGrpcConnections, connectionOptions } from './limits/bound-grpc-connections.ts';
 import type { Logger } from './log.ts';
+import { receiveInPlace } from './messages/receive-in-place.ts';
 import { reasonOf } from './reason-of.ts';
 import { addReflection } from './reflection.ts';
 import { toServerError } from './server-error.ts';
@@ -35,6 +36,7 @@ setLogVerbosity(logVerbosity.NONE);
 
 boundGrpcConnections();
 honourServerWindows();
+receiveInPlace();
 
 const defaultMessageBytes = 64 << 20;
 const defaultConcurrentCalls = 64;

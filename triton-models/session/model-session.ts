@@ -1,7 +1,7 @@
 import { Status } from 'nice-grpc-common';
 import { ModelInstance } from '../../services/inference/execution/model-instance.ts';
 import { FusionError } from '../../services/kit/errors.ts';
-import { type Tensor, tensorFromBytes } from '../../services/pipeline/tensor.ts';
+import { type Tensor, tensorBytes, tensorFromBytes } from '../../services/pipeline/tensor.ts';
 
 export interface SessionOptions {
   /** Threads of one operator. Default 2. */
@@ -29,12 +29,12 @@ export class ModelSession {
   async run(feeds: Record<string, Tensor>): Promise<Record<string, Tensor>> {
     const { outputs } = this.#instance.signature;
     const request = {
-      feeds: Object.entries(feeds).map(([name, { dataType, shape, data }]) => ({
+      feeds: Object.entries(feeds).map(([name, tensor]) => ({
         name,
-        runtimeType: dataType,
-        dims: [...shape],
+        runtimeType: tensor.dataType,
+        dims: [...tensor.shape],
         // A copy, because the buffer goes to the model's thread.
-        data: data.slice().buffer as ArrayBuffer,
+        data: new Uint8Array(tensorBytes(tensor)),
       })),
       fetches: outputs.map(({ name }) => name),
     };

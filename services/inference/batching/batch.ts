@@ -24,10 +24,10 @@ export function joinRequests(requests: readonly ModelRequest[]): RunRequest {
   return { feeds, fetches: [...new Set(requests.flatMap((request) => request.outputs))] };
 }
 
-function concatenate(parts: readonly WireTensor[]): ArrayBuffer {
+function concatenate(parts: readonly WireTensor[]): Uint8Array<ArrayBuffer> {
   const [first] = parts;
   if (parts.length === 1 && first!.isOwned) {
-    return first!.data.buffer as ArrayBuffer;
+    return first!.data as Uint8Array<ArrayBuffer>;
   }
   const size = parts.reduce((sum, part) => sum + part.data.byteLength, 0);
   const joined = Buffer.allocUnsafeSlow(size);
@@ -36,7 +36,7 @@ function concatenate(parts: readonly WireTensor[]): ArrayBuffer {
     joined.set(data, position);
     position += data.byteLength;
   }
-  return joined.buffer as ArrayBuffer;
+  return joined;
 }
 
 /**

@@ -39,7 +39,12 @@ async function whyNoWebGpu(): Promise<string | undefined> {
     const { probeModel } = await import('../../onnx/probe-model.ts');
     await writeFile(modelFile, probeModel());
     instance = await ModelInstance.start({ modelFile, intraOpThreads: 1, provider: 'webgpu' });
-    const feed = { name: 'X', runtimeType: 'float32' as const, dims: [1], data: Float32Array.of(2).buffer };
+    const feed = {
+      name: 'X',
+      runtimeType: 'float32' as const,
+      dims: [1],
+      data: new Uint8Array(Float32Array.of(2).buffer),
+    };
     const { outputs } = await instance.run({ feeds: [feed], fetches: ['Y'] });
     const [sum] = new Float32Array(outputs[0]!.data);
     return sum === 4 ? undefined : `it computes 2 + 2 = ${sum}`;

@@ -21,7 +21,12 @@ test('a closed instance leaves its thread to the next one', async () => {
   await Promise.all([first.close(), first.close()]);
   const second = await start();
   expect(second.worker.threadId).toBe(first.worker.threadId);
-  const feed: Feed = { name: 'X', runtimeType: 'float32', dims: [1, 1], data: Float32Array.of(2).buffer };
+  const feed: Feed = {
+    name: 'X',
+    runtimeType: 'float32',
+    dims: [1, 1],
+    data: new Uint8Array(Float32Array.of(2).buffer),
+  };
   const { outputs } = await second.run({ feeds: [feed], fetches: ['Y'] });
   expect(new Float32Array(outputs[0]!.data)).toEqual(Float32Array.of(4));
 });

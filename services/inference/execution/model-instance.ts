@@ -72,7 +72,7 @@ export class ModelInstance {
    */
   run(request: RunRequest): Promise<RunResult> {
     this.#running = deferred<RunResult>();
-    const buffers = request.feeds.map((feed) => feed.data);
+    const buffers = [...new Set(request.feeds.map((feed) => feed.data.buffer))];
     this.worker.postMessage({ kind: 'run', request } satisfies SessionCommand, buffers);
     return this.#running.promise;
   }

@@ -10,15 +10,15 @@ Reflect.deleteProperty(globalThis, 'Float16Array');
 /** The caller's data is not a valid tensor. */
 export class InvalidInputError extends Error {}
 
-/** The runtime's tensor over the feed's own buffer; only text and bfloat16 are copied. */
+/** The runtime's tensor over the feed's own buffer; only text, bfloat16 and elements that are not aligned are copied. */
 export function toRuntimeTensor(feed: Feed): Tensor {
   if (feed.runtimeType === 'string') {
     return new Tensor('string', decodeTexts(feed), feed.dims);
   }
   if (feed.runtimeType === 'bfloat16') {
-    return new Tensor('float32', fromBfloat16(new Uint16Array(feed.data)), feed.dims);
+    return new Tensor('float32', fromBfloat16(elementsOf('bfloat16', feed.data)), feed.dims);
   }
-  const data = elementsOf(feed.runtimeType, new Uint8Array(feed.data));
+  const data = elementsOf(feed.runtimeType, feed.data);
   return new Tensor(feed.runtimeType as 'float32', data as Float32Array, feed.dims);
 }
 
@@ -44,7 +44,7 @@ export function fromRuntimeTensor(name: string, tensor: Tensor, isBfloat16: bool
 
 function decodeTexts(feed: Feed): string[] {
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-  return decodeBytesElements(new Uint8Array(feed.data)).map((element, index) => {
+  return decodeBytesElements(feed.data).map((element, index) => {
     try {
       return decoder.decode(element);
     } catch {

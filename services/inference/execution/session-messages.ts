@@ -29,12 +29,12 @@ export interface SessionOptions {
   isOptimized?: boolean | undefined;
 }
 
-/** An input of a run. The buffer is transferred to the worker, so it must contain only this tensor. */
+/** An input of a run. The buffer is transferred to the worker, so it must contain only inputs of this run. */
 export interface Feed {
   name: string;
   runtimeType: ElementTypeName;
   dims: number[];
-  data: ArrayBuffer;
+  data: Uint8Array<ArrayBuffer>;
 }
 
 export interface RunRequest {

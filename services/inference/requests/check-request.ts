@@ -126,7 +126,7 @@ function checkInput(
   if (type.size === 0) {
     checkBytesElements(given, name, config.name, data, count);
   }
-  return { type, shape, data, isOwned: input.isCopied ?? false };
+  return { type, shape, data, isOwned: input.isOwned ?? false };
 }
 
 function checkShape(

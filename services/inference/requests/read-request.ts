@@ -1,4 +1,5 @@
 import type { ModelInferRequest } from '../../../proto/gen/grpc_service.ts';
+import { holdsOneMessage } from '../../kit/messages/receive-in-place.ts';
 import { invalidArgument, requestPrefix } from '../errors.ts';
 import type { RegionLease, SharedMemory } from '../shared-memory.ts';
 import { type RequestParameters, readClassification, readParameters, readSharedMemory } from './parameters.ts';
@@ -11,8 +12,8 @@ export interface GivenInput {
   readonly byteLength: number;
   /** The bytes, which may still be in shared memory: their number is checked first. */
   read(): Uint8Array;
-  /** Whether `read` gives a copy, in a buffer of its own. */
-  readonly isCopied?: boolean;
+  /** Whether only inputs of this request are in the buffer that `read` gives. */
+  readonly isOwned?: boolean;
 }
 
 /** An input whose bytes are in memory. */
@@ -94,7 +95,7 @@ function readInputs(
       }
       const lease = sharedMemory.lease(reference.region, reference.offset, reference.byteSize);
       leases.push(lease);
-      inputs.set(name, { datatype, shape, byteLength: lease.byteSize, read: () => lease.read(), isCopied: true });
+      inputs.set(name, { datatype, shape, byteLength: lease.byteSize, read: () => lease.read(), isOwned: true });
       continue;
     } else if (contents && raw.length > 0) {
       throw invalidArgument(
@@ -107,7 +108,7 @@ function readInputs(
     } else {
       throw invalidArgument(`unable to find data for input tensor '${name}' for model '${modelName}' in request.`);
     }
-    inputs.set(name, givenInput(datatype, shape, data));
+    inputs.set(name, { ...givenInput(datatype, shape, data), isOwned: holdsOneMessage(data.buffer) });
   }
   return inputs;
 }

@@ -1,8 +1,8 @@
 import { Metadata } from 'nice-grpc-common';
 import { GRPCInferenceServiceDefinition } from '../../../proto/gen/grpc_service.ts';
-import { appendingBytes } from '../../kit/append-bytes.ts';
 import { type ConnectedClient, type Connection, connect } from '../../kit/channel.ts';
 import { FusionError, isAbortError, toFusionError } from '../../kit/errors.ts';
+import { appendingBytes } from '../../kit/messages/append-bytes.ts';
 import type { ClientTls } from '../../kit/tls.ts';
 
 export interface ConnectionOptions {

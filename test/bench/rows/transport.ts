@@ -1,7 +1,6 @@
-import { spawn } from 'node:child_process';
+import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { Client, credentials } from '@grpc/grpc-js';
 import { folderOf, onnxModel } from '../../../services/inference/testing.ts';
 import { Scope } from '../../../services/kit/scope.ts';
 import { tensor } from '../../../services/pipeline/tensor.ts';
@@ -9,14 +8,19 @@ import { TritonClient } from '../../../services/triton/triton-client.ts';
 import { startService } from '../../support/cli.ts';
 import { type Bench, secondsOf } from '../bench.ts';
 import { type Figure, type Measured, median } from '../figure.ts';
-import { echoService } from './echo-service.ts';
 
 const mebibytes = [1, 8, 64] as const;
 
 const identityConfig = `backend: "onnxruntime" max_batch_size: 0
   input { name: "X" data_type: TYPE_FP32 dims: [ -1 ] } output { name: "Y" data_type: TYPE_FP32 dims: [ -1 ] }`;
 
-/** Tensors to a backend in another process and back, against an echo on bare grpc-js: the rate of bytes. */
+/** Connecting, registering shared memory for outputs and then for inputs too, and one more. */
+const warmUps = 4;
+
+/**
+ * Tensors to a backend in another process and back, against an echo on bare grpc-js between two other processes: the rate of
+ * bytes.
+ */
 export async function measureTransport(bench: Bench): Promise<Measured> {
   const scope = new Scope();
   try {
@@ -43,19 +47,17 @@ export async function measureTransport(bench: Bench): Promise<Measured> {
     for (const size of mebibytes) {
       bench.progress(`${size} MiB`);
       const input = tensor('float32', [size * 2 ** 18], new Float32Array(size * 2 ** 18).fill(1.5));
-      const echo = Buffer.from(input.data.buffer);
       const ways = Object.entries(clients).map(([name, client]) => {
         const call = () => client.infer({ model: 'identity', inputs: { X: input }, signal: scope.signal });
         return { name: name as keyof typeof clients, call, ratios: [] as number[] };
       });
-      for (let round = 0; round <= 2 * bench.options.rounds; round++) {
-        const floor = await secondsOf(() => bare(echo));
+      for (let round = -warmUps; round < 4 * bench.options.rounds; round++) {
+        const floor = await bare(size);
         for (const { call, ratios } of ways) {
           const before = await computeSeconds(clients['by bytes']);
           const seconds = await secondsOf(call);
           const computed = (await computeSeconds(clients['by bytes'])) - before;
-          // The first calls connect, register memory and warm up.
-          if (round > 0) {
+          if (round >= 0) {
             ratios.push(floor / (seconds - computed));
           }
         }
@@ -81,23 +83,20 @@ async function computeSeconds(client: TritonClient): Promise<number> {
   return Number(statistics?.inferenceStats?.computeInfer?.ns ?? 0) / 1e9;
 }
 
-async function startEcho(scope: Scope): Promise<(bytes: Buffer) => Promise<Buffer>> {
-  const child = spawn(process.execPath, [fileURLToPath(new URL('./echo-server.js', import.meta.url))], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  scope.defer(() => child.kill());
-  const [address] = await once(child.stdout, 'data');
-  const client = scope.add(
-    new Client(String(address).trim(), credentials.createInsecure(), {
-      'grpc.max_receive_message_length': -1,
-      'grpc.max_send_message_length': -1,
-    }),
-  );
-  const { path, requestSerialize, responseDeserialize } = echoService;
-  return (bytes) =>
-    new Promise((resolve, reject) => {
-      client.makeUnaryRequest(path, requestSerialize, responseDeserialize, bytes, (error, answer) =>
-        error ? reject(error) : resolve(answer!),
-      );
-    });
+/** A function that sends a number of MiB to the echo server and back, and returns the seconds that it took. */
+async function startEcho(scope: Scope): Promise<(mebibytes: number) => Promise<number>> {
+  const server = spawn(process.execPath, [program('echo-server')], { stdio: ['ignore', 'pipe', 'inherit'] });
+  scope.defer(() => server.kill());
+  const [address] = await once(server.stdout, 'data');
+  const client = fork(program('echo-client'), [String(address).trim()]);
+  scope.defer(() => client.kill());
+  return async (mebibytes) => {
+    client.send(mebibytes);
+    const [seconds] = await once(client, 'message');
+    return seconds;
+  };
+}
+
+function program(name: string): string {
+  return fileURLToPath(new URL(`./${name}.js`, import.meta.url));
 }

@@ -1,5 +1,7 @@
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import type { CompatServiceDefinition } from 'nice-grpc';
+import { appendParts } from './appended-parts.ts';
+import { sendAppendedParts } from './send-appended-parts.ts';
 
 /** A field of type `repeated bytes`: its name in the generated code and its number in the contract. */
 export interface BytesField {
@@ -15,10 +17,12 @@ interface MessageType {
 
 const lengthDelimited = 2;
 
+sendAppendedParts();
+
 /**
- * A generated definition that writes the last field of one of its messages, large bytes, with a single copy. The generated
- * code copies them twice, into a buffer that it doubles until they fit and out of it, and nice-grpc a third time. The bytes
- * on the wire are the same.
+ * A generated definition that sends the last field of one of its messages, large bytes, without copying them. Otherwise they
+ * are copied four times: by the generated code into a buffer that it doubles until they fit and out of it, by nice-grpc, and
+ * by grpc-js. They must not change until the call ends. The bytes on the wire are the same.
  *
  * @param field must have the highest number of the message's fields
  */
@@ -43,13 +47,8 @@ function append(head: Uint8Array, { number }: BytesField, contents: readonly Uin
     const tag = new BinaryWriter().uint32((number << 3) | lengthDelimited).uint32(bytes.byteLength);
     return [tag.finish(), bytes];
   });
-  const size = parts.reduce((sum, part) => sum + part.byteLength, head.byteLength);
-  const joined = Buffer.allocUnsafeSlow(size);
-  let position = 0;
-  for (const part of [head, ...parts]) {
-    joined.set(part, position);
-    position += part.byteLength;
-  }
+  const start = new Uint8Array(head);
+  appendParts(start, parts);
   // nice-grpc gives it to `Buffer.from`, which copies an array of bytes but not an ArrayBuffer.
-  return joined.buffer as unknown as Uint8Array;
+  return start.buffer as unknown as Uint8Array;
 }
