@@ -4,6 +4,7 @@ import { Status } from 'nice-grpc-common';
 import type { SystemSharedMemoryStatusResponse_RegionStatus as RegionStatus } from '../../proto/gen/grpc_service.ts';
 import { FusionError } from '../kit/errors.ts';
 import { internal, invalidArgument, notFound } from './errors.ts';
+import { bufferOf } from './execution/spare-buffers.ts';
 
 /** Linux exposes POSIX shared memory objects as files, so that they need no native code. */
 const folder = '/dev/shm';
@@ -104,7 +105,7 @@ function leaseOf(region: Region, position: number, byteSize: number): RegionLeas
   return {
     byteSize,
     read: () => {
-      const data = Buffer.allocUnsafeSlow(byteSize);
+      const data = bufferOf(byteSize);
       for (let filled = 0; filled < byteSize; ) {
         const wanted = Math.min(byteSize - filled, largestRead);
         const count = readSync(region.descriptor, data, filled, wanted, position + filled);
@@ -116,7 +117,9 @@ function leaseOf(region: Region, position: number, byteSize: number): RegionLeas
       return data;
     },
     write: (data) => {
-      writeSync(region.descriptor, data, 0, data.byteLength, position);
+      for (let written = 0; written < data.byteLength; ) {
+        written += writeSync(region.descriptor, data, written, data.byteLength - written, position + written);
+      }
     },
     release: () => {
       if (!isReleased) {

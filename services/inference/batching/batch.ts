@@ -3,6 +3,7 @@ import { bytesOffsets } from '../../pipeline/bytes-elements.ts';
 import { elementTypeOfConfig } from '../datatypes.ts';
 import { internal } from '../errors.ts';
 import type { Feed, RunRequest, RunResult } from '../execution/session-messages.ts';
+import { bufferOf } from '../execution/spare-buffers.ts';
 import type { ModelOutputs, ModelRequest } from '../model.ts';
 import { reshape } from '../shapes.ts';
 import type { WireTensor } from '../tensors.ts';
@@ -30,7 +31,7 @@ function concatenate(parts: readonly WireTensor[]): Uint8Array<ArrayBuffer> {
     return first!.data as Uint8Array<ArrayBuffer>;
   }
   const size = parts.reduce((sum, part) => sum + part.data.byteLength, 0);
-  const joined = Buffer.allocUnsafeSlow(size);
+  const joined = bufferOf(size);
   let position = 0;
   for (const { data } of parts) {
     joined.set(data, position);

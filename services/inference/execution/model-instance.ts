@@ -10,6 +10,7 @@ import type {
   SessionOptions,
 } from './session-messages.ts';
 import { endThread, keepThread, takeThread } from './session-threads.ts';
+import { keepSpare } from './spare-buffers.ts';
 
 const loadSeconds = 600;
 
@@ -90,6 +91,7 @@ export class ModelInstance {
     const running = this.#running;
     this.#running = undefined;
     if (message.kind === 'done') {
+      message.spent.forEach(keepSpare);
       running?.resolve(message.result);
     } else if (message.kind === 'failed') {
       running?.reject(

@@ -67,6 +67,6 @@ export type SessionCommand =
 export type SessionMessage =
   | { kind: 'ready'; signature: ModelSignature }
   | { kind: 'unloadable'; message: string }
-  | { kind: 'done'; result: RunResult }
+  | { kind: 'done'; result: RunResult; spent: ArrayBuffer[] }
   | { kind: 'failed'; invalidInput: boolean; message: string }
   | { kind: 'closed' };

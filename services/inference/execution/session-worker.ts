@@ -2,7 +2,15 @@ import { type MessagePort, parentPort } from 'node:worker_threads';
 import { env, type InferenceSession } from 'onnxruntime-node';
 import { type OpenSession, openSession } from './open-session.ts';
 import { fromRuntimeTensor, InvalidInputError, toRuntimeTensor } from './runtime-tensors.ts';
-import type { RunRequest, RunResult, SessionCommand, SessionMessage, SessionOptions } from './session-messages.ts';
+import type {
+  Feed,
+  RunRequest,
+  RunResult,
+  SessionCommand,
+  SessionMessage,
+  SessionOptions,
+} from './session-messages.ts';
+import { isWorthKeeping } from './spare-buffers.ts';
 
 // The runtime's errors reach the caller as statuses; its lines on standard error would only repeat them.
 env.logLevel = 'fatal';
@@ -42,8 +50,9 @@ async function answer(request: RunRequest): Promise<void> {
   try {
     const { session, bfloat16 } = open as OpenSession;
     const result = await run(session, bfloat16, request);
-    const buffers = result.outputs.map((output) => output.data);
-    port.postMessage({ kind: 'done', result } satisfies SessionMessage, buffers);
+    const spent = request.feeds.filter(mayServeAgain).map(({ data }) => data.buffer);
+    const buffers = [...result.outputs.map((output) => output.data), ...spent];
+    port.postMessage({ kind: 'done', result, spent } satisfies SessionMessage, buffers);
   } catch (error) {
     say({ kind: 'failed', invalidInput: error instanceof InvalidInputError, message: (error as Error).message });
   }
@@ -56,6 +65,11 @@ async function run(session: InferenceSession, bfloat16: ReadonlySet<string>, req
   const computeNanoseconds = process.hrtime.bigint() - started;
   const outputs = request.fetches.map((name) => fromRuntimeTensor(name, fetched[name]!, bfloat16.has(name)));
   return { outputs, computeNanoseconds };
+}
+
+/** Whether a feed's memory is worth giving back. That of a message around it has a size that hardly recurs. */
+function mayServeAgain({ data }: Feed): boolean {
+  return data.byteLength === data.buffer.byteLength && isWorthKeeping(data.byteLength);
 }
 
 function say(message: SessionMessage): void {

@@ -41,7 +41,7 @@ async function registerProbe(calls: SystemSharedMemoryCalls, options: CallOption
   }
   const { name } = file;
   try {
-    file.write(0, randomBytes(probeBytes));
+    await file.write(0, randomBytes(probeBytes));
     await calls.register({ name, key: `/${name}`, byteSize: probeBytes }, options);
     const regions = await calls.status('', options);
     const shown = regions.find((region) => region.name === name);

@@ -3,19 +3,29 @@ import {
   closeSync,
   constants,
   openSync,
+  read,
   readdirSync,
   readlinkSync,
   readSync,
   rmSync,
   statfsSync,
+  write,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { isProcessAlive } from '../../kit/process-alive.ts';
 
 /** Where Linux shows POSIX shared memory objects as files, so that reading and writing them takes no native code. */
 const folder = '/dev/shm';
 const prefix = 'fusionframes';
+/** Copied by another thread: 0.1 ms of waiting for it would otherwise take longer than copying. */
+const pieceBytes = 1 << 20;
+/** Number of Node's threads for files. */
+const maxPieces = 4;
+
+const writeInThread = promisify(write);
+const readInThread = promisify(read);
 
 /** Whether shared memory is available. Only Linux exposes it as files. */
 export const hasSharedMemory = process.platform === 'linux';
@@ -32,22 +42,14 @@ export class SharedFile {
     this.#descriptor = descriptor;
   }
 
-  write(position: number, data: Uint8Array): void {
-    for (let written = 0; written < data.byteLength; ) {
-      written += writeSync(this.#descriptor, data, written, data.byteLength - written, position + written);
-    }
+  async write(position: number, data: Uint8Array): Promise<void> {
+    await inPieces(data, (piece, offset) => this.#writeAll(piece, position + offset));
   }
 
   /** A copy of a part, in a buffer of its own. */
-  read(position: number, byteSize: number): Uint8Array {
+  async read(position: number, byteSize: number): Promise<Uint8Array> {
     const data = Buffer.allocUnsafeSlow(byteSize);
-    for (let count = 0; count < byteSize; ) {
-      const more = readSync(this.#descriptor, data, count, byteSize - count, position + count);
-      if (more === 0) {
-        throw new Error(`shared memory ${this.name} ends at ${position + count}`);
-      }
-      count += more;
-    }
+    await inPieces(data, (piece, offset) => this.#readAll(piece, position + offset));
     return data;
   }
 
@@ -59,6 +61,40 @@ export class SharedFile {
   close(): void {
     closeSync(this.#descriptor);
   }
+
+  async #writeAll(data: Uint8Array, position: number): Promise<void> {
+    for (let count = 0; count < data.byteLength; ) {
+      const rest = data.subarray(count);
+      const { bytesWritten } =
+        rest.byteLength < pieceBytes
+          ? { bytesWritten: writeSync(this.#descriptor, rest, 0, rest.byteLength, position + count) }
+          : await writeInThread(this.#descriptor, rest, 0, rest.byteLength, position + count);
+      count += bytesWritten;
+    }
+  }
+
+  async #readAll(data: Uint8Array, position: number): Promise<void> {
+    for (let count = 0; count < data.byteLength; ) {
+      const rest = data.subarray(count);
+      const { bytesRead } =
+        rest.byteLength < pieceBytes
+          ? { bytesRead: readSync(this.#descriptor, rest, 0, rest.byteLength, position + count) }
+          : await readInThread(this.#descriptor, rest, 0, rest.byteLength, position + count);
+      if (bytesRead === 0) {
+        throw new Error(`shared memory ${this.name} ends at ${position + count}`);
+      }
+      count += bytesRead;
+    }
+  }
+}
+
+/** Has a part of the data copied by each of Node's threads, if they are so large that this pays; they then do not block this one. */
+async function inPieces(data: Uint8Array, copy: (piece: Uint8Array, offset: number) => Promise<void>): Promise<void> {
+  const count = Math.max(1, Math.min(maxPieces, Math.floor(data.byteLength / pieceBytes)));
+  const size = Math.ceil(data.byteLength / count);
+  await Promise.all(
+    Array.from({ length: count }, (_, index) => copy(data.subarray(index * size, (index + 1) * size), index * size)),
+  );
 }
 
 /**
@@ -74,15 +110,13 @@ export function createSharedFile(byteSize: number): SharedFile | undefined {
   }
   const name = randomName();
   const { O_CREAT, O_EXCL, O_RDWR, O_NOFOLLOW } = constants;
-  const file = new SharedFile(
-    name,
-    byteSize,
-    openSync(join(folder, name), O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW, 0o600),
-  );
+  const flags = O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW;
+  const descriptor = openSync(join(folder, name), flags, 0o600);
+  const file = new SharedFile(name, byteSize, descriptor);
   try {
     const zeros = new Uint8Array(Math.min(byteSize, 1 << 20));
-    for (let position = 0; position < byteSize; position += zeros.byteLength) {
-      file.write(position, zeros.subarray(0, byteSize - position));
+    for (let position = 0; position < byteSize; ) {
+      position += writeSync(descriptor, zeros, 0, Math.min(zeros.byteLength, byteSize - position), position);
     }
     return file;
   } catch {

@@ -19,6 +19,11 @@ export interface PlainRequest extends InferenceRequest {
 
 type Tensors = Record<string, TritonTensor>;
 
+interface Mark {
+  position: number;
+  equals(bytes: Uint8Array): boolean;
+}
+
 const markBytes = 32;
 /** After these errors the server may still be running the request. */
 const withoutAnswer: readonly Status[] = [Status.DEADLINE_EXCEEDED, Status.UNAVAILABLE, Status.CANCELLED];
@@ -65,17 +70,17 @@ export class SharedInference {
     options: InferOptions,
   ): Promise<Tensors | undefined> {
     try {
-      const mark = this.#pool.isProven ? undefined : writeMark(region, layout);
-      const shared = writeInputs(region, layout, request);
+      const mark = this.#pool.isProven ? undefined : await writeMark(region, layout);
+      const shared = await writeInputs(region, layout, request);
       // A retry could run beside the first attempt, with both writing to the region.
       const result = await this.#inference.run(shared, { ...options, repeat: false });
-      if (mark?.equals(region.file.read(mark.position, markBytes))) {
+      if (mark?.equals(await region.file.read(mark.position, markBytes))) {
         this.#pool.release(region);
         this.#pool.disable('the server does not write to the memory that it registered');
         return undefined;
       }
       this.#pool.isProven = true;
-      const outputs = readOutputs(region, result);
+      const outputs = await readOutputs(region, result);
       this.#known.set(request, outputs);
       this.#pool.release(region);
       return outputs;
@@ -103,10 +108,10 @@ export class SharedInference {
   }
 }
 
-function writeInputs(region: Region, layout: TensorLayout, request: PlainRequest): InferenceRequest {
+async function writeInputs(region: Region, layout: TensorLayout, request: PlainRequest): Promise<InferenceRequest> {
   const inputs: InferenceRequest['inputs'] = { ...request.inputs };
   for (const [name, { offset, bytes }] of Object.entries(layout.inputs)) {
-    region.file.write(offset, bytes);
+    await region.file.write(offset, bytes);
     const { datatype, shape } = request.inputs[name]!;
     inputs[name] = { datatype, shape, from: { region: region.file.name, offset, byteSize: bytes.byteLength } };
   }
@@ -117,18 +122,18 @@ function writeInputs(region: Region, layout: TensorLayout, request: PlainRequest
   return { ...request, inputs, outputs: Object.fromEntries(outputs) };
 }
 
-function readOutputs(region: Region, { outputs, placed }: InferenceResult): Tensors {
-  const read = Object.entries(placed).map(([name, { datatype, shape, into }]) => {
-    const bytes = region.file.read(into.offset ?? 0, byteSizeOf(datatype, shape)!);
+async function readOutputs(region: Region, { outputs, placed }: InferenceResult): Promise<Tensors> {
+  const read = Object.entries(placed).map(async ([name, { datatype, shape, into }]) => {
+    const bytes = await region.file.read(into.offset ?? 0, byteSizeOf(datatype, shape)!);
     return [name, decodeTensor(`output ${name}`, datatype, shape, bytes)];
   });
-  return { ...outputs, ...Object.fromEntries(read) };
+  return { ...outputs, ...Object.fromEntries(await Promise.all(read)) };
 }
 
 /** Random bytes at the place of the first output. */
-function writeMark(region: Region, layout: TensorLayout): { position: number; equals(bytes: Uint8Array): boolean } {
+async function writeMark(region: Region, layout: TensorLayout): Promise<Mark> {
   const position = Object.values(layout.outputs).find((range) => range)?.offset ?? 0;
   const mark = randomBytes(markBytes);
-  region.file.write(position, mark);
+  await region.file.write(position, mark);
   return { position, equals: (bytes) => mark.equals(bytes) };
 }
