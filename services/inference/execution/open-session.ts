@@ -22,6 +22,9 @@ export async function openSession({
     intraOpNumThreads: intraOpThreads,
     interOpNumThreads: 1,
     graphOptimizationLevel: isOptimized ? 'all' : 'disabled',
+    // Otherwise each shape of inputs gets, with its second run, a block for all of a run's buffers, beside those of the first
+    // run, which stay: more memory, and runs are no faster.
+    enableMemPattern: false,
     logSeverityLevel: 4,
     // Threads that spin while they wait take CPU time from other models and processes; with fewer free processors than
     // threads, runs took twice as long.
