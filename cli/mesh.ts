@@ -2,7 +2,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ModelRoute, singleRoute } from '../gateway/models/model-route.ts';
 import { gatewaySettings } from '../gateway/settings.ts';
-import { type RunningGateway, startGateway } from '../gateway/start-gateway.ts';
+import type { RunningGateway } from '../gateway/start-gateway.ts';
 import { startInferenceServer } from '../services/inference/server.ts';
 import { inferenceSettings } from '../services/inference/settings.ts';
 import { invalidField } from '../services/kit/errors.ts';
@@ -118,7 +118,9 @@ export function startMesh(mesh: PreparedMesh, options: MeshOptions): Promise<Run
     const starting = mesh.models.map((model, index) =>
       startModel(model, mesh, options.repositories[index]!, join(folder, String(index)), log, scope),
     );
-    const [data, ...plain] = await Promise.all([opening, ...starting]);
+    // Imported here, while the models load in threads of their own and the database in a process.
+    const importing = import('../gateway/start-gateway.ts');
+    const [{ startGateway }, data, ...plain] = await Promise.all([importing, opening, ...starting]);
     const versions = (options.versions ?? []).map((version, index) =>
       startVersion(mesh.models[0], plain[0]!, version, mesh, join(folder, `version-${index}`), log, scope),
     );

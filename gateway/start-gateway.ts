@@ -5,7 +5,7 @@ import { type RunningServer, serve } from '../services/kit/serve.ts';
 import { observe } from '../services/kit/telemetry/metrics.ts';
 import type { ClientTls, ServerTls } from '../services/kit/tls.ts';
 import { within } from '../services/kit/within.ts';
-import { type RunningHttp, startHttp } from './api/http/start-http.ts';
+import type { RunningHttp } from './api/http/start-http.ts';
 import { isAmong, parseProxies } from './api/http/trusted-proxies.ts';
 import { toVideoObject } from './api/http/video-object.ts';
 import { maxMessageBytes } from './api/max-request-bytes.ts';
@@ -194,6 +194,8 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
       drainSeconds: drainSeconds + watchersDrainSeconds,
     };
     if (httpAddress !== undefined) {
+      // Imported here, because `generate` starts a gateway without HTTP.
+      const { startHttp } = await import('./api/http/start-http.ts');
       http = await startHttp({
         ...shared,
         address: httpAddress,

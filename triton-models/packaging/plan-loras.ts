@@ -45,6 +45,9 @@ export async function planLoras(
   requests: readonly LoraRequest[],
   signal?: AbortSignal,
 ): Promise<Map<string, PlannedLoras>> {
+  if (requests.length === 0) {
+    return new Map();
+  }
   const targets = models.map((model) => ({
     model: model.name,
     weights: JSON.stringify(model.sources.map(({ path }) => path)),
