@@ -7,7 +7,8 @@ import { FusionError } from '../../services/kit/errors.ts';
  */
 export async function loadMedia(): Promise<void> {
   await load('@napi-rs/webcodecs', () => import('@napi-rs/webcodecs'));
-  await load('sharp', () => import('sharp'));
+  // By itself it keeps the pixels of up to 100 recent operations, which are never repeated.
+  await load('sharp', async () => (await import('sharp')).default.cache(false));
 }
 
 async function load(name: string, load: () => Promise<unknown>): Promise<void> {
