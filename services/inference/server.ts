@@ -142,7 +142,6 @@ export async function startInferenceServer(options: InferenceServerOptions): Pro
         log,
         maxMessageBytes: 1 << 30,
         maxRequestBytes: options.maxRequestBytes ?? 256 << 20,
-        windowBytes: 4 << 20,
         ...(options.tls && { tls: options.tls }),
         // Each model's queue is the limit, and answers like Triton's when it is full.
         maxConcurrentCalls: Number.POSITIVE_INFINITY,

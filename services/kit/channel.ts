@@ -19,7 +19,6 @@ import { identifyListener } from './identify-listener.ts';
 import { leastPending, registerLeastPending } from './least-pending.ts';
 import { receiveInPlace } from './messages/receive-in-place.ts';
 import { reasonOf } from './reason-of.ts';
-import { windowOption } from './server-window.ts';
 import { add } from './telemetry/metrics.ts';
 import { traceClientCalls } from './telemetry/rpc.ts';
 import { type ClientTls, clientCredentials } from './tls.ts';
@@ -50,7 +49,13 @@ export interface ConnectOptions {
    * calls fail with UNAVAILABLE and no more go to its address. Default 20.
    */
   keepaliveSeconds?: number;
-  /** See {@link windowOption}. Default 64 KiB. */
+  /**
+   * Bytes that may be under way to the client without its consent, on a connection and in a call. The default of HTTP/2, 64 KiB,
+   * makes large answers wait for the network's round trips.
+   *
+   * Servers keep that default: Node's HTTP/2 reads nothing from a connection while it cannot write to it. If more were
+   * under way in both directions than the sockets hold, both sides would wait for the other until keepalive ends the connection.
+   */
   windowBytes?: number;
   /** Default: no TLS. */
   tls?: ClientTls;
@@ -110,7 +115,7 @@ export function connect<D extends CompatServiceDefinition>(
     // A server that came back at another address is found within seconds.
     'grpc.dns_min_time_between_resolutions_ms': 5_000,
     'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ [leastPending]: {} }] }),
-    ...(options.windowBytes !== undefined && { [windowOption]: options.windowBytes }),
+    ...(options.windowBytes !== undefined && { 'grpc-node.flow_control_window': options.windowBytes }),
     ...(options.ownConnections && { 'grpc.use_local_subchannel_pool': 1 }),
     ...(serverName && { 'grpc.ssl_target_name_override': serverName, 'grpc.default_authority': serverName }),
   });

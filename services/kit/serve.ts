@@ -25,7 +25,6 @@ import { receiveInPlace } from './messages/receive-in-place.ts';
 import { reasonOf } from './reason-of.ts';
 import { addReflection } from './reflection.ts';
 import { toServerError } from './server-error.ts';
-import { honourServerWindows, windowOption } from './server-window.ts';
 import { refuseInvalidText, withStrictText } from './strict-text.ts';
 import { add } from './telemetry/metrics.ts';
 import { traceServerCalls } from './telemetry/rpc.ts';
@@ -35,7 +34,6 @@ import { type ServerTls, serverCredentials } from './tls.ts';
 setLogVerbosity(logVerbosity.NONE);
 
 boundGrpcConnections();
-honourServerWindows();
 receiveInPlace();
 
 const defaultMessageBytes = 64 << 20;
@@ -71,8 +69,6 @@ export interface ServeOptions {
   maxMessageBytes?: number;
   /** Largest message received, bytes. Default: as `maxMessageBytes`. */
   maxRequestBytes?: number;
-  /** See {@link windowOption}. Default 64 KiB. */
-  windowBytes?: number;
   /** Limits on calls before they are handled; see {@link CallBounds} and `callBounds()` for the defaults. */
   bounds?: Partial<CallBounds>;
   /** Open connections. Default 2048, at most half of them from one address. */
@@ -123,7 +119,6 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     'grpc.max_send_message_length': maxMessageBytes,
     'grpc.max_concurrent_streams': callsPerConnection(options),
     'grpc.keepalive_permit_without_calls': 1,
-    ...(options.windowBytes !== undefined && { [windowOption]: options.windowBytes }),
     'grpc.max_connection_age_ms': (options.connectionAgeSeconds ?? 60) * 1000,
     ...connectionOptions(options.connections ?? { total: 2048, perAddress: 1024 }, log),
     ...interceptors([boundCalls(bounds, admissionsOf(services), log), ...callerChecks(options.tls, log)]),
