@@ -68,7 +68,7 @@ def mixed(latents, members, options, generator):
 class RefineStage(KeyframeStage):
     name = "refine"
     warm_up_steps = 10
-    # Steps take half a minute on one core, and the probe nearly as long.
+    # The probe takes half a minute on one core.
     checkpoint_seconds = 120
     probe_seconds = 900
 

@@ -80,15 +80,15 @@ GPU = {
     "interpolation": {**INTERPOLATION, "minutes": 3, "ema_decay": 0.998, "batch": 24},
 }
 
-# Continues with the keyframes of exported weights on one core that has instructions for bfloat16, mostly on hard scenes.
-# A step takes about 20 seconds; in float32, before PyTorch 2, longer.
+# Continues with the keyframes of exported weights on two cores that have instructions for bfloat16, mostly on hard scenes. A
+# step takes each of them about 7 seconds; in float32, before PyTorch 2, longer.
 REFINE = {
-    **GPU, "device": "cpu", "workers": 1, "encoded_at_once": 4, "bfloat16": MIXED_NORMS,
-    "clips": {"count": 1_440, "shards": 24, "stride": 4, "families": True, "members": 4,
-              "kinds": {"spinning": 35, "pair": 35, "single": 30}},
-    "refine": {"from": "weights/nano", "minutes": 60, "learning_rate": 2e-4, "ema_decay": 0.97, "families": 20, "members": 3, "parts": 5,
-               "kinds": {"spinning": 40, "single": 35, "pair": 25}, "high_noise_weight": 2, "first_step": 40,
-               "mixed_share": 0.6, "most_mixed": 0.8},
+    **GPU, "device": "cpu", "workers": 2, "encoded_at_once": 4, "bfloat16": MIXED_NORMS,
+    "clips": {"count": 810, "shards": 27, "stride": 4, "families": True, "members": 4,
+              "kinds": {"spinning": 55, "single": 35, "pair": 10}},
+    "refine": {"from": "weights/nano", "minutes": 92, "learning_rate": 3e-4, "ema_decay": 0.99, "families": 8, "members": 3, "parts": 2,
+               "kinds": {"spinning": 55, "single": 35, "pair": 10}, "high_noise_weight": 2, "first_step": 30,
+               "mixed_share": 0.5, "most_mixed": 0.8},
 }
 
 PRESETS = {"cpu": CPU, "gpu": GPU, "refine": REFINE}

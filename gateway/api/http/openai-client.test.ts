@@ -43,7 +43,7 @@ test('the unmodified openai client works', () =>
     for await (const model of client.models.list()) {
       models.push(model);
     }
-    const published = Date.parse('2026-11-22') / 1000;
+    const published = Date.parse('2026-11-30') / 1000;
     expect(models).toMatchObject([
       { id: 'nano', object: 'model', owned_by: 'fusionframes', status: 'ready', created: published },
     ]);

@@ -14,7 +14,7 @@ DIRECTIONS = {
     "down-left": (-0.8, 0.8), "down-right": (0.8, 0.8),
 }
 # Turns that a spinning thing makes in a clip.
-TURNS = 1
+TURNS = 0.5
 # Radius at the start and the end of growing, times the size's radius.
 GROWTH = (0.5, 1.25)
 # Where things stand or move along: few positions, so that caption and time determine most of a picture, and whole
