@@ -5,6 +5,5 @@ import { join } from 'node:path';
  * KiB: too little for Node's HTTP/2, see `windowBytes` of `connect()`.
  */
 export function localAddress(folder: string, name: string): string {
-  const isPrivate = process.platform !== 'win32' && process.platform !== 'darwin';
-  return isPrivate ? `unix://${join(folder, `${name}.sock`)}` : '127.0.0.1:0';
+  return ['win32', 'darwin'].includes(process.platform) ? '127.0.0.1:0' : `unix://${join(folder, `${name}.sock`)}`;
 }
