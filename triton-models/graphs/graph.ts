@@ -212,7 +212,9 @@ export class Graph implements GraphBuilder {
         initializer: [...this.#initializers.values()],
         input: this.#inputs.map(({ name, dataType, shape }) => valueInfo(name, dataType, shape)),
         output: this.#outputs.map(({ name, dataType, shape }) => valueInfo(name, dataType, shape)),
-        valueInfo: this.#inner.filter(isDescribed).map(({ name, type, shape }) => valueInfo(name, type, shape)),
+        // Most of the time in which ONNX Runtime loads a model, it would look for buffers to use again, comparing each with all
+        // before; when it knows the shapes it finds one soon.
+        valueInfo: this.#inner.map(({ name, type, shape }) => valueInfo(name, type, shape)),
       },
     }).finish();
   }
@@ -253,15 +255,6 @@ function outputFacts(
   } catch (error) {
     throw new Error(`node ${name}: ${(error as Error).message}`, { cause: error });
   }
-}
-
-/**
- * Whether a graph gives the shape of a value between its nodes. ONNX Runtime compares buffers to be used again with all
- * before, most of the time in which it loads a model, and needs a third less when it knows the shapes. With those of four axes
- * it would also fuse more convolutions and sums, which rounds differently.
- */
-function isDescribed({ shape }: Value): boolean {
-  return shape.length !== 4;
 }
 
 function valueInfo(name: string, type: ElementTypeName, shape: readonly Dimension[] | undefined): ValueInfoProto {
