@@ -8,7 +8,8 @@ export const modelsSettings = {
   modelsFolder: {
     name: 'FUSIONFRAMES_MODELS_FOLDER',
     description:
-      'Folder that checkpoints are pulled to (`weights/`) and model repositories are built in (`repository/`); empty: ' +
+      'Folder that checkpoints are pulled to (`weights/`) and model repositories are built in (`repository/`), and that keeps an ' +
+      'empty database (`database/`), which temporary ones are copied from; empty: ' +
       "`triton-models/` of a checkout, or the user's data folder for an installed package",
     schema: text(''),
   },

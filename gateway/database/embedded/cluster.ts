@@ -1,15 +1,27 @@
+import { createHash } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { diskFull } from '../../../services/kit/disk-full.ts';
 import { FusionError } from '../../../services/kit/errors.ts';
 import type { Logger } from '../../../services/kit/log.ts';
+import { makeFolder } from '../../../services/kit/make-folder.ts';
+import { modelsFolder } from '../../../services/pipeline/models-folder.ts';
 import { type Installation, majorVersion } from './installation.ts';
 import { startProcess } from './server-process.ts';
-import { giveTo, type ServerUser } from './server-user.ts';
+import { canReach, giveTo, type ServerUser } from './server-user.ts';
 
 /** The only role of an embedded server. Anyone who can open its socket (its own user and root) is trusted. */
 export const superuser = 'fusionframes';
+
+const creation = [
+  `--username=${superuser}`,
+  '--encoding=UTF8',
+  '--locale=C',
+  '--auth-local=trust',
+  '--auth-host=reject',
+  '--no-instructions',
+];
 
 /** After this many milliseconds an unfinished cluster counts as abandoned by a killed process. */
 const abandonedAfter = 10 * 60_000;
@@ -45,21 +57,42 @@ export async function ensureCluster(options: ClusterOptions): Promise<string> {
   return cluster;
 }
 
+/**
+ * An empty cluster beside the models, which temporary ones are copied from: that takes a fifth of the time of creating one.
+ * `undefined` while there is none that the server's user can read; it is created meanwhile, for the next time.
+ */
+export async function findEmptyCluster(options: Omit<ClusterOptions, 'folder'>): Promise<string | undefined> {
+  // Its name has all that decides whether the copy is what `initdb` would make.
+  const settings = createHash('sha256').update(creation.join(' ')).digest('hex').slice(0, 8);
+  const folder = join(modelsFolder(), 'database', `${majorVersion}-${process.platform}-${process.arch}-${settings}`);
+  const cluster = join(folder, 'cluster');
+  const { user, log } = options;
+  const owner = await stat(join(cluster, 'PG_VERSION')).then(
+    ({ uid }) => uid,
+    () => undefined,
+  );
+  if (owner === (user?.uid ?? process.getuid?.()) && (!user || (await canReach(folder, user)))) {
+    return cluster;
+  }
+  void createEmptyCluster(folder, options).catch((err: unknown) => log.debug({ err }, 'no empty database is kept'));
+  return undefined;
+}
+
+async function createEmptyCluster(folder: string, options: Omit<ClusterOptions, 'folder'>): Promise<void> {
+  await makeFolder(folder);
+  await giveTo(folder, options.user);
+  await ensureCluster({ ...options, folder, temporary: false });
+}
+
 async function makeCluster(cluster: string, options: ClusterOptions) {
   const { folder, installation, user, temporary, log, signal } = options;
   await removeAbandoned(folder);
   const partial = await mkdtemp(join(folder, 'new-'));
   try {
     await giveTo(partial, user);
-    const settings = ['--encoding=UTF8', '--locale=C', '--auth-local=trust', '--auth-host=reject', '--no-instructions'];
+    const sync = temporary ? ['--no-sync'] : [];
     const initdb = startProcess(
-      [
-        installation.initdb,
-        `--pgdata=${partial}`,
-        `--username=${superuser}`,
-        ...settings,
-        ...(temporary ? ['--no-sync'] : []),
-      ],
+      [installation.initdb, `--pgdata=${partial}`, ...creation, ...sync],
       installation,
       user,
       log,

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../../services/kit/errors.ts';
 import type { Logger } from '../../../services/kit/log.ts';
-import { ensureCluster, startFailure, superuser } from './cluster.ts';
+import { ensureCluster, findEmptyCluster, startFailure, superuser } from './cluster.ts';
 import { findInstallation, type Installation } from './installation.ts';
 import { readPostmasterFile, runningServer } from './postmaster-file.ts';
 import { type ServerProcess, startProcess } from './server-process.ts';
@@ -114,7 +114,7 @@ export class EmbeddedPostgres {
 
   /** Whether this process's server is ready; false when another process was faster. */
   async #start(signal: AbortSignal | undefined): Promise<boolean> {
-    const { cluster, sockets, installation, user, log, temporary } = this.#place;
+    const { cluster, copiedFrom, sockets, installation, user, log, temporary } = this.#place;
     const settings = {
       listen_addresses: '',
       port,
@@ -125,7 +125,9 @@ export class EmbeddedPostgres {
       ...(temporary && { fsync: 'off', full_page_writes: 'off', autovacuum: 'off' }),
     };
     const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-    const server = startProcess([installation.postgres, '-D', cluster, ...flags], installation, user, log);
+    const copying = copiedFrom === undefined ? [] : ['/bin/sh', '-c', copyFirst, 'copy', `${copiedFrom}/.`, cluster];
+    const command = [...copying, installation.postgres, '-D', cluster, ...flags];
+    const server = startProcess(command, installation, user, log);
     let over = false;
     void server.ended.then(() => (over = true));
     const deadline = Date.now() + startTimeout;
@@ -190,8 +192,19 @@ export class EmbeddedPostgres {
   }
 }
 
+/**
+ * Copies the cluster $1 to $2 unless it is there, and runs the rest. One command, because this process may be busy loading the
+ * program when the copy is finished.
+ */
+const copyFirst = `
+[ -e "$2/PG_VERSION" ] || cp -R "$1" "$2" || exit
+shift 2
+exec "$@"`;
+
 interface Place {
   cluster: string;
+  /** The cluster that it is made a copy of; absent if it exists. */
+  copiedFrom: string | undefined;
   sockets: string;
   installation: Installation;
   user: ServerUser | undefined;
@@ -208,8 +221,10 @@ async function preparePlace({ dataFolder, temporary, log, signal }: EmbeddedPost
     await giveTo(folder, user);
   }
   const installation = await findInstallation(folder, user);
-  const cluster = await ensureCluster({ folder, installation, user, temporary, log, signal });
-  return { cluster, sockets: await socketFolder(folder, user), installation, user, temporary, log };
+  const options = { installation, user, temporary, log, signal };
+  const copiedFrom = temporary ? await findEmptyCluster(options) : undefined;
+  const cluster = copiedFrom === undefined ? await ensureCluster({ ...options, folder }) : join(folder, 'cluster');
+  return { cluster, copiedFrom, sockets: await socketFolder(folder, user), installation, user, temporary, log };
 }
 
 /** A folder for the socket that only the server's user can enter: below the data, or elsewhere if that path is too long. */

@@ -9,15 +9,20 @@ import type { ServerUser } from './server-user.ts';
 const patienceSeconds = 10;
 
 /**
- * Runs a program and stops it (SIGINT: PostgreSQL's fast shutdown) when standard input ends. If it is still there
- * later, it is forced to end (SIGCONT in case it was suspended, then SIGQUIT). This process stops it that way, and it
+ * Runs a program and stops it (SIGINT: PostgreSQL's fast shutdown, sent every second, because a shell that only prepares its start
+ * ignores it) when standard input ends. If it is still there later, it is forced to end (SIGCONT in case it was suspended, then SIGQUIT). This process stops it that way, and it
  * also works when this process is killed. Descriptor 3 duplicates standard input, which a shell closes for background
  * programs. A line on standard input sets how long to wait, in seconds.
  */
 const untilInputEnds = `
 "$@" </dev/null &
 server=$!
-{ read -r patience <&3 || patience=${patienceSeconds}; kill -INT $server; sleep $patience; kill -QUIT $server; kill -CONT $server; } >/dev/null 2>&1 &
+{
+  read -r patience <&3 || patience=${patienceSeconds}
+  while [ $patience -gt 0 ]; do kill -INT $server; sleep 1; patience=$((patience - 1)); done
+  kill -QUIT $server
+  kill -CONT $server
+} >/dev/null 2>&1 &
 watch=$!
 wait $server
 code=$?
