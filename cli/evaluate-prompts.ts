@@ -17,7 +17,7 @@ import { plainCaption, unseenScene } from '../triton-models/world/grammar.ts';
 import { seededRandom } from '../triton-models/world/random.ts';
 import { loadWorld, type Scene, type World } from '../triton-models/world/world.ts';
 import { formatReport, reportOf } from './evaluation-report.ts';
-import { withGatewayHint } from './gateway-client.ts';
+import { withGatewayHint } from './gateway-hint.ts';
 import { interruptSignal } from './interrupt.ts';
 import { reportKept } from './kept-message.ts';
 import { jobsAtOnce, type LookedAt, lookAtVideos, type PromptOfScene } from './look-at-videos.ts';

@@ -1,14 +1,15 @@
 import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { openDataFolder } from '../gateway/data-folder.ts';
 import { type GatewayData, type GatewayDataOptions, openGatewayData } from '../gateway/gateway-data.ts';
 import { hasKeys } from '../gateway/keys/api-key-rows.ts';
 import { type GatewayAddresses, requireLocalGateway } from '../gateway/keys/require-loopback.ts';
-import { loadMedia } from '../gateway/media/load-media.ts';
 import { openProvenance, type VideoProvenance } from '../gateway/provenance/open-provenance.ts';
 import type { gatewaySettings } from '../gateway/settings.ts';
 import type { Logger } from '../services/kit/log.ts';
 import type { Scope } from '../services/kit/scope.ts';
 import type { Values } from '../services/kit/settings.ts';
+import { modelsFolder } from '../services/pipeline/models-folder.ts';
 
 /** What a gateway opens before it starts. */
 interface GatewayParts {
@@ -18,7 +19,7 @@ interface GatewayParts {
 }
 
 /**
- * Opens a gateway's parts in `scope`. Throws at once what is wrong with its libraries, provenance settings, data folder or
+ * Opens a gateway's parts in `scope`. Throws at once what is wrong with its provenance settings, data folder or
  * storage, and FAILED_PRECONDITION for an address that other machines can reach if there are no API keys, before it creates or changes a
  * database.
  */
@@ -28,8 +29,7 @@ export async function openGatewayParts(
   scope: Scope,
 ): Promise<GatewayParts> {
   const provenance = await openProvenance(settings, log);
-  await loadMedia();
-  const dataFolder = await scope.open(() => openDataFolder(settings.dataFolder));
+  const dataFolder = await scope.open(() => openDataFolder(settings.dataFolder, join(modelsFolder(), 'database')));
   const hasFirstKey = settings.firstKey !== '';
   if (!hasFirstKey && settings.databaseUrl === '' && (await readdir(dataFolder.path)).length === 0) {
     requireLocalGateway(settings);

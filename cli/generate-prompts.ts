@@ -11,7 +11,7 @@ import type { Preset } from '../services/pipeline/preset.ts';
 import { isOfRandomWeights } from '../triton-models/packaging/weights-warnings.ts';
 import { checkRequest } from './check-request.ts';
 import { errorText } from './exit.ts';
-import { withGatewayHint } from './gateway-client.ts';
+import { withGatewayHint } from './gateway-hint.ts';
 import { interruptSignal, reportInterruption } from './interrupt.ts';
 import { saveOutputs } from './outputs.ts';
 import { countDisplay } from './progress.ts';

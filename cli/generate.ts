@@ -5,7 +5,7 @@ import { FusionError, invalidField } from '../services/kit/errors.ts';
 import { loraText } from '../services/pipeline/loras.ts';
 import { requestCheck } from './check-request.ts';
 import { remoteGatewayOption } from './gateway-address.ts';
-import { withGatewayHint } from './gateway-client.ts';
+import { withGatewayHint } from './gateway-hint.ts';
 import { interruptSignal, reportInterruption } from './interrupt.ts';
 import { checkOutputs, saveOutputs } from './outputs.ts';
 import { progressDisplay, stageLabel } from './progress.ts';

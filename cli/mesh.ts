@@ -1,62 +1,26 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type ModelRoute, singleRoute } from '../gateway/models/model-route.ts';
+import { loadMedia } from '../gateway/media/load-media.ts';
 import { gatewaySettings } from '../gateway/settings.ts';
 import type { RunningGateway } from '../gateway/start-gateway.ts';
 import { startInferenceServer } from '../services/inference/server.ts';
 import { inferenceSettings } from '../services/inference/settings.ts';
-import { invalidField } from '../services/kit/errors.ts';
 import type { Logger } from '../services/kit/log.ts';
 import { openScope, type Scope } from '../services/kit/scope.ts';
-import { readSettings, type Settings, type Values } from '../services/kit/settings.ts';
+import { readSettings } from '../services/kit/settings.ts';
 import { makeTemporaryFolder } from '../services/kit/temporary-folder.ts';
 import type { ServerTls } from '../services/kit/tls.ts';
-import type { MergedLora } from '../services/pipeline/loras.ts';
-import type { Preset } from '../services/pipeline/preset.ts';
-import { forEachStage, type StageName, stageNames } from '../services/pipeline/stages.ts';
-import { type PreparedStage, prepareStage, startStage } from '../services/triton/stage.ts';
-import { stageSettings } from '../services/triton/stage-settings.ts';
 import { openGatewayParts } from './gateway-parts.ts';
 import { localAddress } from './local-address.ts';
-import { signedWeights } from './signed-weights.ts';
-import { stageServices } from './stages.ts';
-
-/** A preset with its stages. */
-interface PreparedModel {
-  preset: Preset;
-  stages: Readonly<Record<StageName, PreparedStage>>;
-}
-
-/** Presets with the parsed settings of all services. */
-export interface PreparedMesh {
-  models: readonly [PreparedModel, ...PreparedModel[]];
-  stageSettings: Values<typeof stageSettings>;
-  inferenceSettings: Values<typeof inferenceSettings>;
-  gatewaySettings: Values<typeof gatewaySettings>;
-}
-
-/** A preset's model repository, for the embedded inference server. */
-export interface MeshRepository {
-  folder: string;
-  /** Warnings added to every job of the preset. */
-  warnings: readonly string[];
-}
-
-/** The first preset with LoRAs in some of its models. */
-export interface MeshVersion {
-  version: string;
-  loras: readonly MergedLora[];
-  /** Folder with the models of its own stages. */
-  repository: string;
-  /** Stages that it has itself; the others are the preset's. */
-  stages: readonly StageName[];
-}
+import type { MeshInference, MeshRepository, MeshVersion, PreparedMesh } from './mesh-stages.ts';
 
 export interface MeshOptions {
-  /** Of each preset, in order. */
-  repositories: readonly MeshRepository[];
-  /** Default: none. */
-  versions?: readonly MeshVersion[];
+  /** Finds or builds the models of each preset, in order. */
+  repositories: () => Promise<readonly MeshRepository[]>;
+  /** The same for versions. Default: none. */
+  versions?: () => Promise<readonly MeshVersion[]>;
+  /** Imports and prepares the stages. */
+  prepare: () => PreparedMesh | Promise<PreparedMesh>;
   /** Where the gateway listens. Default: a local socket. */
   gatewayAddress?: string;
   /** Where the gateway serves HTTP and the page. Default: no HTTP. */
@@ -70,69 +34,45 @@ export interface MeshOptions {
   concurrentJobs?: number;
 }
 
-/** Settings of all services. */
-export const meshSettings: readonly Settings[] = [
-  stageSettings,
-  inferenceSettings,
-  gatewaySettings,
-  ...Object.values(stageServices).map((stage) => stage.settings),
-];
-
-/**
- * Reads the settings of all services. Throws INVALID_ARGUMENT naming the settings at fault, and for two presets of the
- * same name.
- */
-export function prepareMesh(presets: readonly [Preset, ...Preset[]]): PreparedMesh {
-  const names = presets.map(({ name }) => name);
-  const repeated = names.find((name, index) => names.indexOf(name) < index);
-  if (repeated !== undefined) {
-    throw invalidField('--preset', repeated, 'a different preset each time');
-  }
-  const prepare = (preset: Preset): PreparedModel => ({
-    preset,
-    stages: forEachStage((name) => prepareStage(stageServices[name], preset)),
-  });
-  const [first, ...others] = presets;
-  return {
-    models: [prepare(first), ...others.map(prepare)],
-    stageSettings: readSettings(stageSettings),
-    inferenceSettings: readSettings(inferenceSettings),
-    gatewaySettings: readSettings(gatewaySettings),
-  };
-}
-
 /**
  * Starts every service of the mesh in this process on local sockets: the same code as in separate processes. `stop` ends them
  * from front to back, so that no service calls one that has stopped.
+ *
+ * What takes long begins first: the database starts, and the models load in threads of their own, while this thread imports the
+ * rest of the program.
  */
-export function startMesh(mesh: PreparedMesh, options: MeshOptions): Promise<RunningGateway> {
+export function startMesh(options: MeshOptions): Promise<RunningGateway> {
   const { log } = options;
   return openScope(options.signal, async (scope) => {
     const folder = makeTemporaryFolder();
     scope.defer(() => rm(folder, { recursive: true, force: true }));
-    // First, because models cannot be interrupted while they load: a wrong folder is reported at once. The database starts
-    // in parallel with the models, which take longer.
-    const settings = { ...mesh.gatewaySettings, httpAddress: options.httpAddress };
+    const settings = { ...readSettings(gatewaySettings), httpAddress: options.httpAddress };
     const parts = await openGatewayParts({ ...settings, address: options.gatewayAddress }, log, scope);
-    const { provenance, data: opening } = parts;
-    const starting = mesh.models.map((model, index) =>
-      startModel(model, mesh, options.repositories[index]!, join(folder, String(index)), log, scope),
+    const repositories = await options.repositories();
+    const versions = (await options.versions?.()) ?? [];
+    const servers = [...repositories.map(({ folder }) => folder), ...versions.map(({ repository }) => repository)].map(
+      (repository, index) => startInference(repository, join(folder, String(index)), log, scope),
     );
-    // Imported here, while the models load in threads of their own and the database in a process.
-    const importing = import('../gateway/start-gateway.ts');
-    const [{ startGateway }, data, ...plain] = await Promise.all([importing, opening, ...starting]);
-    const versions = (options.versions ?? []).map((version, index) =>
-      startVersion(mesh.models[0], plain[0]!, version, mesh, join(folder, `version-${index}`), log, scope),
-    );
-    const routes = [...plain, ...(await Promise.all(versions))];
+    const startAll = async () => {
+      const mesh = await options.prepare();
+      const { startRoutes } = await import('./mesh-stages.ts');
+      return startRoutes(mesh, { repositories, versions, servers, log, scope });
+    };
+    const [routes, { startGateway }, data] = await Promise.all([
+      startAll(),
+      import('../gateway/start-gateway.ts'),
+      parts.data,
+      loadMedia(),
+      ...servers,
+    ]);
     const gateway = await scope.open((signal) =>
       startGateway({
         ...settings,
         ...(options.concurrentJobs !== undefined && { concurrentJobs: options.concurrentJobs }),
         address: options.gatewayAddress ?? localAddress(folder, 'gateway'),
-        routes: routes as [ModelRoute, ...ModelRoute[]],
+        routes,
         data,
-        provenance,
+        provenance: parts.provenance,
         log,
         serverTls: options.tls,
         signal,
@@ -142,75 +82,19 @@ export function startMesh(mesh: PreparedMesh, options: MeshOptions): Promise<Run
   });
 }
 
-/** Starts the inference server and the stages of a preset. */
-async function startModel(
-  { preset, stages }: PreparedModel,
-  mesh: PreparedMesh,
-  { folder: repository, warnings }: MeshRepository,
-  sockets: string,
-  log: Logger,
-  scope: Scope,
-): Promise<ModelRoute> {
-  const addresses = await startStages(stages, stageNames, mesh, repository, sockets, log, scope);
-  return singleRoute({
-    preset,
-    stageAddresses: forEachStage((name) => addresses.get(name)!),
-    warnings,
-    weights: await signedWeights(preset, mesh.gatewaySettings, scope.signal),
-  });
-}
-
-/** Starts the stages that a version has itself, with an inference server of their own. */
-async function startVersion(
-  { preset, stages }: PreparedModel,
-  plain: ModelRoute,
-  { version, loras, repository, stages: own }: MeshVersion,
-  mesh: PreparedMesh,
-  sockets: string,
-  log: Logger,
-  scope: Scope,
-): Promise<ModelRoute> {
-  const addresses = await startStages(stages, own, mesh, repository, sockets, log, scope);
-  const stageAddresses = forEachStage((name) => addresses.get(name) ?? plain.stageAddresses[name]);
-  const { warnings } = plain;
-  return { ...singleRoute({ preset, stageAddresses, warnings }), version, loras };
-}
-
-/** Starts an inference server and stages that call it. Returns their addresses. */
-async function startStages(
-  stages: PreparedModel['stages'],
-  names: readonly StageName[],
-  mesh: PreparedMesh,
-  repository: string,
-  sockets: string,
-  log: Logger,
-  scope: Scope,
-): Promise<ReadonlyMap<StageName, string>> {
+async function startInference(repository: string, sockets: string, log: Logger, scope: Scope): Promise<MeshInference> {
+  const { intraOpThreads, executionProvider, maxQueueSize } = readSettings(inferenceSettings);
   await mkdir(sockets);
-  const inference = await scope.open((signal) =>
+  const { address } = await scope.open((signal) =>
     startInferenceServer({
-      intraOpThreads: mesh.inferenceSettings.intraOpThreads,
-      executionProvider: mesh.inferenceSettings.executionProvider,
-      maxQueueSize: mesh.inferenceSettings.maxQueueSize,
+      intraOpThreads,
+      executionProvider,
+      maxQueueSize,
       repository,
       address: localAddress(sockets, 'inference'),
       log,
       signal,
     }),
   );
-  const starting = names.map(async (name) => {
-    const { address } = await scope.open((signal) =>
-      startStage(stages[name], {
-        ...mesh.stageSettings,
-        address: localAddress(sockets, name),
-        inferenceAddress: inference.address,
-        // Shared memory was measured to be no faster within one process.
-        sharedMemory: 'off',
-        log,
-        signal,
-      }),
-    );
-    return [name, address] as const;
-  });
-  return new Map(await Promise.all(starting));
+  return { address, sockets };
 }

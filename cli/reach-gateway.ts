@@ -1,12 +1,12 @@
-import { connectGrpc } from '../gateway/client/grpc-client.ts';
 import type { VideoClient } from '../gateway/client/video-client.ts';
 import { abortable } from '../services/kit/abortable.ts';
+import { commonSettings } from '../services/kit/common-settings.ts';
 import { createLogger } from '../services/kit/log.ts';
 import { Scope } from '../services/kit/scope.ts';
 import { readSettings } from '../services/kit/settings.ts';
 import { loadPreset, type Preset } from '../services/pipeline/preset.ts';
+import { clientSettings } from './client-settings.ts';
 import { closeInTime } from './close-in-time.ts';
-import { clientSettings, connectGateway } from './gateway-client.ts';
 import { showStart } from './progress.ts';
 
 export interface ReachedGateway {
@@ -30,35 +30,35 @@ export interface GatewayOptions {
 /** The gateway at the given address, or a whole mesh in this process. */
 export async function reachGateway(options: GatewayOptions, signal: AbortSignal): Promise<ReachedGateway> {
   if (options.address !== undefined) {
+    const { connectGateway } = await import('./gateway-client.ts');
     const client = await connectGateway(options.address);
     return { client, close: async () => client.close() };
   }
   const preset = loadPreset(options.preset);
   await options.check?.(preset);
   const { apiKey } = readSettings(clientSettings);
-  const [{ ensureRepository }, { prepareMesh, startMesh }] = await Promise.all([
-    import('../triton-models/packaging/ensure-repository.ts'),
-    import('./mesh.ts'),
-  ]);
-  const prepared = prepareMesh([preset]);
+  const { drainSeconds } = readSettings(commonSettings);
   const showReady = showStart(process.stderr, 'services');
   const scope = new Scope(signal);
   try {
-    const repository = await abortable(
-      signal,
-      ensureRepository(preset, { signal, ...(options.encodesKeyframes && { encoder: 'always' }) }),
-    );
+    const { startMesh } = await import('./mesh.ts');
     const mesh = await scope.open((opening) =>
-      startMesh(prepared, {
-        repositories: [repository],
+      startMesh({
+        repositories: async () => {
+          const { ensureRepository } = await import('../triton-models/packaging/ensure-repository.ts');
+          const encoder = options.encodesKeyframes && { encoder: 'always' as const };
+          return [await abortable(opening, ensureRepository(preset, { signal: opening, ...encoder }))];
+        },
+        prepare: async () => (await import('./mesh-stages.ts')).prepareMesh([preset]),
         log: createLogger('fusionframes', 'warn'),
         signal: opening,
         ...(options.concurrentJobs !== undefined && { concurrentJobs: options.concurrentJobs }),
       }),
     );
     showReady();
+    const { connectGrpc } = await import('../gateway/client/grpc-client.ts');
     const client = scope.add(connectGrpc({ address: mesh.address, apiKey }));
-    return { client, close: () => closeInTime(scope, 'the services', prepared.gatewaySettings.drainSeconds) };
+    return { client, close: () => closeInTime(scope, 'the services', drainSeconds) };
   } catch (error) {
     await closeInTime(scope, 'the services', undefined).catch(() => {});
     throw error;

@@ -7,8 +7,8 @@ import { telemetrySettings } from '../services/kit/telemetry/telemetry-settings.
 import { modelsSettings } from '../services/pipeline/models-folder.ts';
 import { type CliResult, callCli, runCli } from '../test/support/cli.ts';
 import { hubSettings } from '../triton-models/pull/hub-settings.ts';
+import { clientSettings } from './client-settings.ts';
 import { exitCode, exitCodeOf } from './exit.ts';
-import { clientSettings } from './gateway-client.ts';
 import { prepareService } from './run-service.ts';
 import { loadService, serviceNames } from './services/load-service.ts';
 import type { ServedService } from './services/served-service.ts';

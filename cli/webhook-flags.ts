@@ -3,7 +3,7 @@ import type { NewVideo } from '../gateway/client/video-client.ts';
 import { webhookEvents } from '../gateway/jobs/job.ts';
 import { invalidField } from '../services/kit/errors.ts';
 import { readSettings } from '../services/kit/settings.ts';
-import { clientSettings } from './gateway-client.ts';
+import { clientSettings } from './client-settings.ts';
 
 /** A webhook's options from the command line. Its secret is a setting: other users can see the arguments of a process. */
 export interface WebhookFlags {

@@ -12,6 +12,8 @@ export interface DataFolder {
   path: string;
   /** Removed when this process ends. */
   temporary: boolean;
+  /** Folder of the empty database that a temporary one is copied from. */
+  emptyDatabase?: string;
   /** Removes it if it is temporary. */
   close(): Promise<void>;
 }
@@ -19,10 +21,12 @@ export interface DataFolder {
 /**
  * Opens a folder, creating it if necessary; an empty path makes a temporary one. Throws INVALID_ARGUMENT if it cannot be
  * created or written to.
+ *
+ * @param emptyDatabase where an empty database is kept for temporary ones; default: nowhere
  */
-export async function openDataFolder(path: string): Promise<DataFolder> {
+export async function openDataFolder(path: string, emptyDatabase?: string): Promise<DataFolder> {
   if (path === '') {
-    return temporaryDataFolder();
+    return temporaryDataFolder(emptyDatabase);
   }
   const folder = resolve(path);
   try {
@@ -38,9 +42,10 @@ export async function openDataFolder(path: string): Promise<DataFolder> {
   return { path: folder, temporary: false, close: async () => {} };
 }
 
-async function temporaryDataFolder(): Promise<DataFolder> {
+async function temporaryDataFolder(emptyDatabase: string | undefined): Promise<DataFolder> {
   const path = makeTemporaryFolder();
   // Started by root, PostgreSQL runs as another user, who must reach its own folder in here.
   await chmod(path, 0o711);
-  return { path, temporary: true, close: () => rm(path, { recursive: true, force: true }) };
+  const close = () => rm(path, { recursive: true, force: true });
+  return { path, temporary: true, ...(emptyDatabase !== undefined && { emptyDatabase }), close };
 }

@@ -10,7 +10,7 @@ import type { z } from 'zod';
 import { FusionError, isAbortError, toFusionError } from '../../services/kit/errors.ts';
 import { withoutNulls } from '../../services/kit/null-fields.ts';
 import { describeFaults, tryParse } from '../../services/kit/schema.ts';
-import { withGatewayHint } from '../gateway-client.ts';
+import { withGatewayHint } from '../gateway-hint.ts';
 
 /** Of one call: its signal, and the way back to the caller. */
 export type ToolContext = Pick<

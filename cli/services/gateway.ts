@@ -1,3 +1,4 @@
+import { loadMedia } from '../../gateway/media/load-media.ts';
 import { type ModelRoute, singleRoute } from '../../gateway/models/model-route.ts';
 import type { Routes } from '../../gateway/models/models.ts';
 import { type FileRoute, type FileRoutes, readRoutes } from '../../gateway/models/read-routes.ts';
@@ -26,7 +27,7 @@ export const gateway: ServedService = {
     }
     return async ({ address, log, tls, scope }) => {
       const parts = await openGatewayParts({ ...settings, address }, log, scope);
-      const data = await parts.data;
+      const [data] = await Promise.all([parts.data, loadMedia()]);
       const completed = async (route: FileRoute): Promise<ModelRoute> => ({
         ...route,
         preset: settings.sizes === 'compiled' ? servedByEngines(route.preset) : route.preset,

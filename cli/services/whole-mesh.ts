@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import { routesSettings } from '../../gateway/settings.ts';
+import { gatewaySettings, routesSettings } from '../../gateway/settings.ts';
+import { inferenceSettings } from '../../services/inference/settings.ts';
 import { invalidField } from '../../services/kit/errors.ts';
 import { readSettings } from '../../services/kit/settings.ts';
 import { stagesOf } from '../../services/pipeline/called-models.ts';
@@ -8,7 +9,8 @@ import type { Preset } from '../../services/pipeline/preset.ts';
 import { stages } from '../../services/pipeline/stages.ts';
 import { ensureRepository } from '../../triton-models/packaging/ensure-repository.ts';
 import type { NamedLora } from '../lora-flag.ts';
-import { type MeshRepository, type MeshVersion, meshSettings, prepareMesh, startMesh } from '../mesh.ts';
+import { startMesh } from '../mesh.ts';
+import { type MeshVersion, meshSettings, prepareMesh } from '../mesh-stages.ts';
 import type { ServedService } from './served-service.ts';
 
 /** Every service of the mesh, in one process. */
@@ -26,30 +28,37 @@ export const wholeMesh: ServedService = {
       const allowed = 'empty here, because only `serve gateway` reads it; repeat --preset to serve several models';
       throw invalidField(routesSettings.routesFile.name, routesFile, allowed);
     }
+    // All settings are read before anything starts.
     const mesh = prepareMesh(presets);
-    return async ({ address, log, tls, scope }) => {
-      const repositories: MeshRepository[] = [];
-      for (const preset of presets) {
-        repositories.push(await ensureRepository(preset, { encoder: 'where-weights-fit', signal: scope.signal }));
-      }
-      const versions: MeshVersion[] = [];
-      for (const lora of loras) {
-        versions.push(await buildVersion(presets[0], lora, scope.signal));
-      }
-      return scope.open((signal) =>
-        startMesh(mesh, {
-          repositories,
-          versions,
+    readSettings(inferenceSettings);
+    const { httpAddress } = readSettings(gatewaySettings);
+    return ({ address, log, tls, scope }) => {
+      const { signal } = scope;
+      const find = (preset: Preset) => ensureRepository(preset, { encoder: 'where-weights-fit', signal });
+      return scope.open((opening) =>
+        startMesh({
+          repositories: () => inTurn(presets, find),
+          versions: () => inTurn(loras, (lora) => buildVersion(presets[0], lora, signal)),
+          prepare: () => mesh,
           gatewayAddress: address,
-          httpAddress: mesh.gatewaySettings.httpAddress,
+          httpAddress,
           log,
-          signal,
+          signal: opening,
           tls: tls?.publicServer,
         }),
       );
     };
   },
 };
+
+/** One after another: each build takes the memory and the disk for itself. */
+async function inTurn<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  for (const item of items) {
+    results.push(await work(item));
+  }
+  return results;
+}
 
 /** Builds the models that a LoRA changes, and the others of their stages. */
 async function buildVersion(preset: Preset, lora: NamedLora, signal: AbortSignal): Promise<MeshVersion> {

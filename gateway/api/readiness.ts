@@ -3,8 +3,9 @@ import {
   HealthDefinition,
   HealthCheckResponse_ServingStatus as ServingStatus,
 } from '../../proto/gen/grpc/health/v1/health.ts';
-import { type Connection, connect, noConnection } from '../../services/kit/channel.ts';
+import { type Connection, connect } from '../../services/kit/channel.ts';
 import { FusionError, toFusionError } from '../../services/kit/errors.ts';
+import { noConnection } from '../../services/kit/no-connection.ts';
 import type { ClientTls } from '../../services/kit/tls.ts';
 import { awaitEachStage, type StageName } from '../../services/pipeline/stages.ts';
 import type { GatewayData } from '../gateway-data.ts';

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { access, chmod, mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
@@ -149,30 +149,18 @@ function alive(pid: number): boolean {
 }
 
 test('temporary databases are copies of an empty one that is kept', () =>
-  withDataFolder(async (models) => {
-    await mkdir(models);
-    await chmod(models, 0o755);
-    const before = process.env.FUSIONFRAMES_MODELS_FOLDER;
-    process.env.FUSIONFRAMES_MODELS_FOLDER = models;
-    try {
-      const created = await identifierOfTemporary();
-      const kept = async () => (await readdir(join(models, 'database'), { recursive: true })).join();
-      await eventually(async () => (await kept().catch(() => '')).includes('cluster/PG_VERSION'));
-      const copies = [await identifierOfTemporary(), await identifierOfTemporary()];
-      expect(copies[1]).toBe(copies[0]);
-      expect(copies[0]).not.toBe(created);
-    } finally {
-      if (before === undefined) {
-        delete process.env.FUSIONFRAMES_MODELS_FOLDER;
-      } else {
-        process.env.FUSIONFRAMES_MODELS_FOLDER = before;
-      }
-    }
+  withDataFolder(async (kept) => {
+    await mkdir(kept, { mode: 0o755 });
+    const created = await identifierOfTemporary(kept);
+    await eventually(async () => (await readdir(kept, { recursive: true })).join().includes('cluster/PG_VERSION'));
+    const copy = await identifierOfTemporary(kept);
+    expect(copy).not.toBe(created);
+    expect(await identifierOfTemporary(kept)).toBe(copy);
   }));
 
 /** What PostgreSQL calls the cluster of a temporary database, which is written to and closed. */
-async function identifierOfTemporary(): Promise<string> {
-  const dataFolder = await openDataFolder('');
+async function identifierOfTemporary(emptyDatabase: string): Promise<string> {
+  const dataFolder = await openDataFolder('', emptyDatabase);
   try {
     const { sql, close } = await openDatabase({ url: '', dataFolder, log });
     const [row] = await sql`select system_identifier::text as identifier from pg_control_system()`;

@@ -52,9 +52,8 @@ export async function openDatabase(options: OpenDatabaseOptions): Promise<Databa
   if (options.url !== '') {
     return connect(parseUrl(options.url), options);
   }
-  const { path, temporary } = dataFolder;
   return openScope(options.signal, async (scope) => {
-    const embedded = await scope.open((signal) => EmbeddedPostgres.open({ dataFolder: path, temporary, log, signal }));
+    const embedded = await scope.open((signal) => EmbeddedPostgres.open({ dataFolder, log, signal }));
     const database = await scope.open((signal) => connect(parseUrl(embedded.url), { ...options, signal }));
     scope.defer(() => ask(database.sql, () => database.sql`select 1`, 2).catch(() => embedded.noteSilence()));
     return { ...database, close: () => scope.close() };

@@ -1,6 +1,7 @@
 import { Status } from 'nice-grpc-common';
-import { noConnection, repeatable } from '../../services/kit/channel.ts';
+import { repeatable } from '../../services/kit/channel.ts';
 import { FusionError, toFusionError } from '../../services/kit/errors.ts';
+import { noConnection } from '../../services/kit/no-connection.ts';
 import { type Stage, watchedCall } from './stage-call.ts';
 
 /** Longest that a stage may take to name its model, milliseconds. */

@@ -4,8 +4,9 @@ import type {
   GenerateKeyframesRequest,
   KeyframesServiceDefinition,
 } from '../../proto/gen/fusionframes/v1/keyframes.ts';
-import { noConnection, repeatable } from '../../services/kit/channel.ts';
+import { repeatable } from '../../services/kit/channel.ts';
 import { toFusionError } from '../../services/kit/errors.ts';
+import { noConnection } from '../../services/kit/no-connection.ts';
 import { latentChannels, latentScale } from '../../services/pipeline/latents.ts';
 import type { Tensor } from '../../services/pipeline/tensor.ts';
 import { toChunks } from '../../services/pipeline/tensor-chunks.ts';

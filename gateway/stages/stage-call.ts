@@ -2,8 +2,9 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { CompatServiceDefinition } from 'nice-grpc';
 import { Status } from 'nice-grpc-common';
 import type { ModelServiceDefinition } from '../../proto/gen/fusionframes/v1/model.ts';
-import { type ConnectedClient, type Connection, noConnection } from '../../services/kit/channel.ts';
+import type { ConnectedClient, Connection } from '../../services/kit/channel.ts';
 import { FusionError, toFusionError } from '../../services/kit/errors.ts';
+import { noConnection } from '../../services/kit/no-connection.ts';
 import { timeLimit } from '../../services/kit/time-limit.ts';
 
 /** A stage of the mesh, as its caller sees it. */

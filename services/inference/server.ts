@@ -1,36 +1,22 @@
 import { statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
-import { GRPCInferenceServiceDefinition } from '../../proto/gen/grpc_service.ts';
 import { invalidField } from '../kit/errors.ts';
 import { FileHashes } from '../kit/file-hashes.ts';
 import type { Logger } from '../kit/log.ts';
-import { appendingBytes } from '../kit/messages/append-bytes.ts';
 import { packageVersion } from '../kit/package-root.ts';
 import { openScope } from '../kit/scope.ts';
-import { type RunningServer, serve, service } from '../kit/serve.ts';
+import type { RunningServer } from '../kit/serve.ts';
 import type { ServerTls } from '../kit/tls.ts';
 import { hashesName } from '../pipeline/model-manifest.ts';
 import { internal } from './errors.ts';
 import { chooseProvider } from './execution/execution-provider.ts';
 import type { ModelControl } from './model-control.ts';
-import { healthService } from './protocol/health.ts';
-import { inferMethods } from './protocol/infer-methods.ts';
 import { LogSettings, type LogValues } from './protocol/log-settings.ts';
-import { modelMethods } from './protocol/model-methods.ts';
-import { repositoryMethods } from './protocol/repository-methods.ts';
-import { serverMethods } from './protocol/server-methods.ts';
-import { settingsMethods } from './protocol/settings-methods.ts';
-import { sharedMemoryMethods } from './protocol/shared-memory-methods.ts';
 import type { InferenceServerState } from './protocol/state.ts';
 import type { ProviderChoice } from './provider-choice.ts';
 import { Repository } from './repository/repository.ts';
 import { SharedMemory } from './shared-memory.ts';
-
-const definition = appendingBytes(GRPCInferenceServiceDefinition, 'modelInfer', 'responseType', {
-  name: 'rawOutputContents',
-  number: 6,
-});
 
 /** Names in brackets are the equivalent flags of Triton. */
 export interface InferenceServerOptions {
@@ -117,36 +103,21 @@ export async function startInferenceServer(options: InferenceServerOptions): Pro
     // Later, running requests may still need instances that have to be warmed up.
     const abort = () => void scope.close().catch(() => {});
     options.signal?.addEventListener('abort', abort, { once: true });
-    const faults = await repository
+    const loading = repository
       .loadAll(modelsAtStart(options, repository), !polls)
       .finally(() => options.signal?.removeEventListener('abort', abort));
+    // Imported here, while the models load in threads of their own.
+    const [faults, { serveProtocol }] = await Promise.all([loading, import('./protocol/serve-protocol.ts')]);
     options.signal?.throwIfAborted();
     if (faults.length > 0 && (options.exitOnError ?? true)) {
       throw internal(`failed to load all models: ${faults.map((fault) => fault.message.trim()).join('; ')}`);
     }
     const server = await scope.open(() =>
-      serve({
+      serveProtocol(state, {
         address: options.address,
-        services: [
-          service(definition, {
-            ...serverMethods(state),
-            ...modelMethods(state),
-            ...inferMethods(state),
-            ...repositoryMethods(state),
-            ...sharedMemoryMethods(state),
-            ...settingsMethods(state),
-          }),
-        ],
-        health: healthService(state),
-        isReady: state.isReady,
         log,
-        maxMessageBytes: 1 << 30,
         maxRequestBytes: options.maxRequestBytes ?? 256 << 20,
         ...(options.tls && { tls: options.tls }),
-        // Each model's queue is the limit, and answers like Triton's when it is full.
-        maxConcurrentCalls: Number.POSITIVE_INFINITY,
-        // Stages send many large requests at once, and Triton's own clients open streams that they use later.
-        bounds: { openCalls: 16_384, pendingCallsPerAddress: 4096, messageSeconds: 300, streamsMayWait: true },
       }),
     );
     if (polls) {

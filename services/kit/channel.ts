@@ -18,6 +18,7 @@ import { FusionError, isAbortError, toFusionError } from './errors.ts';
 import { identifyListener } from './identify-listener.ts';
 import { leastPending, registerLeastPending } from './least-pending.ts';
 import { receiveInPlace } from './messages/receive-in-place.ts';
+import { noConnection } from './no-connection.ts';
 import { reasonOf } from './reason-of.ts';
 import { add } from './telemetry/metrics.ts';
 import { traceClientCalls } from './telemetry/rpc.ts';
@@ -74,9 +75,6 @@ export interface Connection<D extends CompatServiceDefinition> {
   connected(signal: AbortSignal): Promise<void>;
   close(): void;
 }
-
-/** The error reason of a call that was never sent, because there was no connection. */
-export const noConnection = 'NO_CONNECTION';
 
 /**
  * For idempotent calls: retried while the server is UNAVAILABLE, at most 6 times within about 3 seconds, the time it takes to

@@ -1,4 +1,5 @@
-import { prepareMesh, startMesh } from '../../cli/mesh.ts';
+import { startMesh } from '../../cli/mesh.ts';
+import { prepareMesh } from '../../cli/mesh-stages.ts';
 import { connectGrpc } from '../../gateway/client/grpc-client.ts';
 import type { Video } from '../../gateway/client/video.ts';
 import type { FinishVideo, NewVideo, VideoClient } from '../../gateway/client/video-client.ts';
@@ -74,8 +75,9 @@ export class Bench {
   async #start(): Promise<VideoClient> {
     const folder = await this.repository();
     const mesh = await this.#scope.open((signal) =>
-      startMesh(prepareMesh([this.preset]), {
-        repositories: [{ folder, warnings: [] }],
+      startMesh({
+        repositories: async () => [{ folder, warnings: [] }],
+        prepare: () => prepareMesh([this.preset]),
         concurrentJobs: 4,
         log: createLogger('bench', 'warn'),
         signal,

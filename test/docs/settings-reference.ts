@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { clientSettings } from '../../cli/gateway-client.ts';
+import { clientSettings } from '../../cli/client-settings.ts';
 import { gatewaySettings, routesSettings, stageAddressSettings } from '../../gateway/settings.ts';
 import { inferenceSettings } from '../../services/inference/settings.ts';
 import { commonSettings } from '../../services/kit/common-settings.ts';

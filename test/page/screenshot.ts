@@ -2,7 +2,8 @@
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import sharp from 'sharp';
-import { prepareMesh, startMesh } from '../../cli/mesh.ts';
+import { startMesh } from '../../cli/mesh.ts';
+import { prepareMesh } from '../../cli/mesh-stages.ts';
 import { createLogger } from '../../services/kit/log.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
@@ -17,8 +18,9 @@ if (!hasBrowser) {
 const preset = loadPreset('nano');
 const { signal } = new AbortController();
 const repository = await ensureRepository(preset, { signal });
-const mesh = await startMesh(prepareMesh([preset]), {
-  repositories: [repository],
+const mesh = await startMesh({
+  repositories: async () => [repository],
+  prepare: () => prepareMesh([preset]),
   httpAddress: '127.0.0.1:0',
   log: createLogger('screenshot', 'warn'),
   signal,

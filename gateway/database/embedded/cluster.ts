@@ -6,7 +6,6 @@ import { diskFull } from '../../../services/kit/disk-full.ts';
 import { FusionError } from '../../../services/kit/errors.ts';
 import type { Logger } from '../../../services/kit/log.ts';
 import { makeFolder } from '../../../services/kit/make-folder.ts';
-import { modelsFolder } from '../../../services/pipeline/models-folder.ts';
 import { type Installation, majorVersion } from './installation.ts';
 import { startProcess } from './server-process.ts';
 import { canReach, giveTo, type ServerUser } from './server-user.ts';
@@ -58,13 +57,16 @@ export async function ensureCluster(options: ClusterOptions): Promise<string> {
 }
 
 /**
- * An empty cluster beside the models, which temporary ones are copied from: that takes a fifth of the time of creating one.
+ * The empty cluster in `parent` that temporary ones are copied from: that takes a fifth of the time of creating one.
  * `undefined` while there is none that the server's user can read; it is created meanwhile, for the next time.
  */
-export async function findEmptyCluster(options: Omit<ClusterOptions, 'folder'>): Promise<string | undefined> {
+export async function findEmptyCluster(
+  parent: string,
+  options: Omit<ClusterOptions, 'folder'>,
+): Promise<string | undefined> {
   // Its name has all that decides whether the copy is what `initdb` would make.
   const settings = createHash('sha256').update(creation.join(' ')).digest('hex').slice(0, 8);
-  const folder = join(modelsFolder(), 'database', `${majorVersion}-${process.platform}-${process.arch}-${settings}`);
+  const folder = join(parent, `${majorVersion}-${process.platform}-${process.arch}-${settings}`);
   const cluster = join(folder, 'cluster');
   const { user, log } = options;
   const owner = await stat(join(cluster, 'PG_VERSION')).then(

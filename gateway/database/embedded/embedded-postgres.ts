@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../../services/kit/errors.ts';
 import type { Logger } from '../../../services/kit/log.ts';
+import type { DataFolder } from '../../data-folder.ts';
 import { ensureCluster, findEmptyCluster, startFailure, superuser } from './cluster.ts';
 import { findInstallation, type Installation } from './installation.ts';
 import { readPostmasterFile, runningServer } from './postmaster-file.ts';
@@ -33,10 +34,8 @@ const port = 5432;
 const maxSocketPath = 103;
 
 export interface EmbeddedPostgresOptions {
-  /** The data folder. Must exist. */
-  dataFolder: string;
-  /** The data is discarded with the process: nothing is flushed to disk. */
-  temporary: boolean;
+  /** Must exist. If it is temporary, nothing is flushed to disk. */
+  dataFolder: Pick<DataFolder, 'path' | 'temporary' | 'emptyDatabase'>;
   log: Logger;
   signal?: AbortSignal | undefined;
 }
@@ -212,8 +211,9 @@ interface Place {
   log: Logger;
 }
 
-async function preparePlace({ dataFolder, temporary, log, signal }: EmbeddedPostgresOptions): Promise<Place> {
-  const folder = join(await realpath(dataFolder), 'postgres');
+async function preparePlace({ dataFolder, log, signal }: EmbeddedPostgresOptions): Promise<Place> {
+  const { path, temporary, emptyDatabase } = dataFolder;
+  const folder = join(await realpath(path), 'postgres');
   await mkdir(folder, { recursive: true, mode: 0o755 });
   const user = await serverUser(join(folder, 'cluster'));
   if (user) {
@@ -222,7 +222,7 @@ async function preparePlace({ dataFolder, temporary, log, signal }: EmbeddedPost
   }
   const installation = await findInstallation(folder, user);
   const options = { installation, user, temporary, log, signal };
-  const copiedFrom = temporary ? await findEmptyCluster(options) : undefined;
+  const copiedFrom = emptyDatabase && (await findEmptyCluster(emptyDatabase, options));
   const cluster = copiedFrom === undefined ? await ensureCluster({ ...options, folder }) : join(folder, 'cluster');
   return { cluster, copiedFrom, sockets: await socketFolder(folder, user), installation, user, temporary, log };
 }
