@@ -57,7 +57,7 @@ export class Bench {
     const client = await this.client();
     const started = performance.now();
     const { id } = await client.create({ prompt, seed: this.#seed++, ...options });
-    return { video: await this.#untilDone(client, id, onUpdate), seconds: (performance.now() - started) / 1000 };
+    return { video: await untilDone(client, id, onUpdate), seconds: (performance.now() - started) / 1000 };
   }
 
   /** Goes on from a video's keyframes. */
@@ -65,7 +65,7 @@ export class Bench {
     const client = await this.client();
     const started = performance.now();
     const finished = await client.finish(id, options);
-    return { video: await this.#untilDone(client, finished.id), seconds: (performance.now() - started) / 1000 };
+    return { video: await untilDone(client, finished.id), seconds: (performance.now() - started) / 1000 };
   }
 
   close(): Promise<void> {
@@ -88,19 +88,24 @@ export class Bench {
     await this.make();
     return client;
   }
+}
 
-  async #untilDone(client: VideoClient, id: string, onUpdate: (video: Video) => void = () => {}): Promise<Video> {
-    for await (const now of client.watch(id)) {
-      onUpdate(now);
-      if (now.state === 'succeeded') {
-        return now;
-      }
-      if (now.state === 'failed' || now.state === 'cancelled') {
-        throw new Error(`a video ${now.state}: ${now.failure?.message}`);
-      }
+/** Waits for the end of a video. Throws if there is none. */
+export async function untilDone(
+  client: VideoClient,
+  id: string,
+  onUpdate: (video: Video) => void = () => {},
+): Promise<Video> {
+  for await (const now of client.watch(id)) {
+    onUpdate(now);
+    if (now.state === 'succeeded') {
+      return now;
     }
-    throw new Error('a watch ended before its video');
+    if (now.state === 'failed' || now.state === 'cancelled') {
+      throw new Error(`a video ${now.state}: ${now.failure?.message}`);
+    }
   }
+  throw new Error('a watch ended before its video');
 }
 
 /** What an action costs this process with its mesh. Processor time is what a busy machine disturbs least. */
