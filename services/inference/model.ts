@@ -1,6 +1,7 @@
 import type { ModelConfig } from '../../proto/gen/model_config.ts';
+import type { RegionLease } from './shared-memory.ts';
 import type { Statistics } from './statistics.ts';
-import type { WireTensor } from './tensors.ts';
+import type { RegionTensor, WireTensor } from './tensors.ts';
 
 /** A checked request. */
 export interface ModelRequest {
@@ -12,9 +13,11 @@ export interface ModelRequest {
   /** Batch items; 0 for a model without batching. */
   readonly batchSize: number;
   /** By name, in the shapes of the model's file (after the configuration's `reshape`). */
-  readonly inputs: ReadonlyMap<string, WireTensor>;
+  readonly inputs: ReadonlyMap<string, WireTensor | RegionTensor>;
   /** Names of the wanted outputs. */
   readonly outputs: readonly string[];
+  /** Where outputs may be put instead of being returned, if they fit. */
+  readonly places?: ReadonlyMap<string, RegionLease>;
   /** Called for each run with the request's share of its time, by items, seconds. */
   readonly onRun?: ((seconds: number) => void) | undefined;
 }

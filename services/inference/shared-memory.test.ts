@@ -17,24 +17,26 @@ afterEach(() => rmSync(file, { force: true }));
     return memory;
   }
 
-  test('a part of a region is read and written', () => {
+  test('a part of a region is read and written', async () => {
     const memory = registered();
     const lease = memory.lease('region', 2n, 4n);
     expect([...lease.read()]).toEqual([3, 4, 5, 6]);
-    lease.write(Uint8Array.of(9, 9));
+    await lease.write(Uint8Array.of(9, 9));
     lease.release();
     expect([...readFileSync(file)]).toEqual([1, 2, 9, 9, 5, 6, 7, 8]);
     memory.unregister('');
   });
 
-  test('a lease outlives the registration and the name of the object', () => {
+  test('a lease outlives the registration and the name of the object', async () => {
     const memory = registered();
     const lease = memory.lease('region', 0n, 8n);
     memory.unregister('region');
     rmSync(file);
     expect([...lease.read()]).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
     lease.release();
-    expect(() => lease.read()).toThrow();
+    expect(() => lease.read()).toThrow('was released');
+    expect(() => lease.hold()).toThrow('was released');
+    await expect(lease.write(Uint8Array.of(1))).rejects.toThrow('was released');
     expect(() => memory.lease('region', 0n, 8n)).toThrow(expect.objectContaining({ code: Status.NOT_FOUND }));
   });
 

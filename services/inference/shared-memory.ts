@@ -1,21 +1,20 @@
-import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import type { SystemSharedMemoryStatusResponse_RegionStatus as RegionStatus } from '../../proto/gen/grpc_service.ts';
 import { FusionError } from '../kit/errors.ts';
+import { type FileRange, readRangeSync, writeRange } from '../kit/file-ranges.ts';
+import { bufferOf } from '../kit/spare-buffers.ts';
 import { internal, invalidArgument, notFound } from './errors.ts';
-import { bufferOf } from './execution/spare-buffers.ts';
 
 /** Linux exposes POSIX shared memory objects as files, so that they need no native code. */
 const folder = '/dev/shm';
 const pageSize = 4096n;
-/** Maximum number of bytes that one system call reads. */
-const largestRead = 2 ** 30;
 
 interface Region {
   readonly status: RegionStatus;
   readonly descriptor: number;
-  /** Leases that are still reading or writing it. */
+  /** Leases, and copies in progress. */
   users: number;
   isRegistered: boolean;
 }
@@ -23,11 +22,21 @@ interface Region {
 /** A checked part of a region; it stays usable until released, even if the region is unregistered before. */
 export interface RegionLease {
   readonly byteSize: number;
-  /** A copy of its bytes, in a buffer of its own. */
-  read(): Uint8Array;
+  /**
+   * Where it is, for a copy that may last longer than the lease: the second result must be called when that has ended. Throws
+   * INTERNAL once released.
+   */
+  hold(): [FileRange, () => void];
+  /** A copy of its bytes, in a buffer of its own. Throws INTERNAL if the object has become too short. */
+  read(): Uint8Array<ArrayBuffer>;
   /** Writes from its start; expects data that fit. */
-  write(data: Uint8Array): void;
+  write(data: Uint8Array): Promise<void>;
   release(): void;
+}
+
+/** The error of a region whose object has become too short. */
+export function regionTooShort(): FusionError {
+  return internal('a shared memory region of an input is shorter than when it was registered');
 }
 
 /** System shared memory registered by clients: requests refer to tensors in it by name. */
@@ -101,34 +110,50 @@ export class SharedMemory {
 }
 
 function leaseOf(region: Region, position: number, byteSize: number): RegionLease {
+  const range = { descriptor: region.descriptor, position, byteSize };
   let isReleased = false;
+  const hold = (): [FileRange, () => void] => {
+    if (isReleased) {
+      throw internal(`shared memory region '${region.status.name}' was released`);
+    }
+    region.users++;
+    return [range, () => leave(region)];
+  };
   return {
     byteSize,
+    hold,
     read: () => {
-      const data = bufferOf(byteSize);
-      for (let filled = 0; filled < byteSize; ) {
-        const wanted = Math.min(byteSize - filled, largestRead);
-        const count = readSync(region.descriptor, data, filled, wanted, position + filled);
-        if (count === 0) {
-          throw internal(`shared memory region '${region.status.name}' is shorter than when it was registered`);
+      const [, end] = hold();
+      try {
+        const data = bufferOf(byteSize);
+        if (!readRangeSync(range.descriptor, data, position)) {
+          throw regionTooShort();
         }
-        filled += count;
+        return data;
+      } finally {
+        end();
       }
-      return data;
     },
-    write: (data) => {
-      for (let written = 0; written < data.byteLength; ) {
-        written += writeSync(region.descriptor, data, written, data.byteLength - written, position + written);
+    write: async (data) => {
+      const [, end] = hold();
+      try {
+        await writeRange(range.descriptor, data, position);
+      } finally {
+        end();
       }
     },
     release: () => {
       if (!isReleased) {
         isReleased = true;
-        region.users--;
-        closeUnused(region);
+        leave(region);
       }
     },
   };
+}
+
+function leave(region: Region): void {
+  region.users--;
+  closeUnused(region);
 }
 
 function closeUnused(region: Region): void {

@@ -152,6 +152,7 @@ function denoise(
           { priority: nextLevel(), backendTime, signal },
         );
         data.set(design.read(prediction.data, frameSize), (item * data.length) / items);
+        triton.release({ prediction });
       }
       return times === 1 ? data : guide(data.subarray(0, length), data.subarray(length), sampling.guidanceScale);
     },

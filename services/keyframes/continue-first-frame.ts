@@ -113,10 +113,14 @@ function continueLatents(
         { priority: nextLevel(), backendTime, signal },
       );
       const { data } = prediction;
+      if (items === 1) {
+        return data;
+      }
       const item = (i: number) => data.subarray(i * length, (i + 1) * length);
-      return items === 1
-        ? data
-        : guideByTextAndPicture([item(0), item(1), item(2)], { text: guidanceScale, image: imageGuidanceScale });
+      const scales = { text: guidanceScale, image: imageGuidanceScale };
+      const guided = guideByTextAndPicture([item(0), item(1), item(2)], scales);
+      triton.release({ prediction });
+      return guided;
     },
   });
 }

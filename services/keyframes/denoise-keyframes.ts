@@ -79,8 +79,13 @@ export function keyframesPredictor({
       { priority: nextLevel(), backendTime, signal },
     );
     const { data } = prediction;
+    if (items === 1) {
+      return data;
+    }
     const { length } = latents;
-    return items === 1 ? data : guide(data.subarray(0, length), data.subarray(length), task.sampling.guidanceScale);
+    const guided = guide(data.subarray(0, length), data.subarray(length), task.sampling.guidanceScale);
+    triton.release({ prediction });
+    return guided;
   };
 }
 

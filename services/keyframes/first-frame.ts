@@ -54,7 +54,12 @@ export function denoiseFirstFrame(run: KeyframesRun, models: FirstFrameModels): 
         { priority: nextLevel(), backendTime, signal },
       );
       const { data } = prediction;
-      return items === 1 ? data : guide(data.subarray(0, length), data.subarray(length), task.sampling.guidanceScale);
+      if (items === 1) {
+        return data;
+      }
+      const guided = guide(data.subarray(0, length), data.subarray(length), task.sampling.guidanceScale);
+      triton.release({ prediction });
+      return guided;
     },
   });
 }
@@ -76,6 +81,7 @@ export async function showFirstFrame(
   }
   const [, height = 0, width = 0, colours = 0] = frames.shape;
   const halved = halvePicture(frames.data, [height, width, colours]);
+  triton.release({ frames });
   return tensor('uint8', [height / firstFrameScale, width / firstFrameScale, colours], halved);
 }
 

@@ -1,5 +1,7 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError, isAbortError, toFusionError } from '../kit/errors.ts';
+import { holdsOneMessage } from '../kit/messages/receive-in-place.ts';
+import { isWorthKeeping, keepSpare } from '../kit/spare-buffers.ts';
 import type { BackendTime } from '../kit/telemetry/backend-time.ts';
 import { record } from '../kit/telemetry/metrics.ts';
 import { inSpan, outcomeOf } from '../kit/telemetry/spans.ts';
@@ -54,6 +56,7 @@ export class TritonClient {
   readonly #connection: TritonConnection;
   readonly #regions: RegionPool;
   readonly #shared: SharedInference;
+  readonly #released = new WeakSet<object>();
 
   constructor(options: TritonOptions) {
     const connection = new TritonConnection(options);
@@ -128,6 +131,25 @@ export class TritonClient {
       }
     }
     return outputs as TensorsOf<Network['outputs']>;
+  }
+
+  /**
+   * Takes back the memory of outputs, which must not be used any more, for those of later requests: fresh memory takes longer
+   * than copying a tensor into it. Optional: otherwise it is freed with its arrays. Outputs that came in a message share its
+   * memory, so none of that request may be in use.
+   */
+  release(outputs: Record<string, Tensor>): void {
+    const buffers = new Set<ArrayBufferLike>();
+    for (const { data } of Object.values(outputs)) {
+      const { buffer } = data;
+      const isAlone = data.byteLength === buffer.byteLength || holdsOneMessage(buffer);
+      if (isAlone && isWorthKeeping(buffer.byteLength) && !this.#released.has(data)) {
+        // The buffer may already serve another request when the same outputs are released again.
+        this.#released.add(data);
+        buffers.add(buffer);
+      }
+    }
+    (buffers as Set<ArrayBuffer>).forEach(keepSpare);
   }
 
   /** Why {@link infer} does not use shared memory; undefined when it does. Asks the server once. */

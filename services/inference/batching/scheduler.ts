@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import type { ModelConfig } from '../../../proto/gen/model_config.ts';
 import { type Deferred, deferred } from '../../kit/deferred.ts';
-import { type FusionError, toFusionError } from '../../kit/errors.ts';
+import { FusionError, toFusionError } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import { add, record } from '../../kit/telemetry/metrics.ts';
 import { describeSpan } from '../../kit/telemetry/spans.ts';
@@ -188,10 +188,16 @@ export class Scheduler {
       record('fusionframes.compute.duration', seconds, this.#model);
       for (const [index, entry] of entries.entries()) {
         const { arrivedNanoseconds } = entry;
+        const own = outputs[index]!;
+        if (own instanceof FusionError) {
+          statistics.countFailure(ended - arrivedNanoseconds);
+          entry.outcome.reject(own);
+          continue;
+        }
         statistics.countSuccess(entry.items, ended - arrivedNanoseconds, dispatched - arrivedNanoseconds, durations);
         entry.run!.backendSeconds = seconds * (entry.items / batchItems);
         entry.onRun?.(entry.run!.backendSeconds);
-        entry.outcome.resolve(outputs[index]!);
+        entry.outcome.resolve(own);
       }
     } catch (error) {
       for (const entry of entries) {

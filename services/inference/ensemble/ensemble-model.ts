@@ -4,9 +4,9 @@ import { FusionError, toFusionError } from '../../kit/errors.ts';
 import { invalidArgument, requestPrefix, unavailable } from '../errors.ts';
 import type { Model, ModelOutputs, ModelRequest } from '../model.ts';
 import { checkRequest } from '../requests/check-request.ts';
-import { type GivenRequest, givenInput } from '../requests/read-request.ts';
+import { type GivenRequest, givenInput, inRegion } from '../requests/read-request.ts';
 import { Statistics } from '../statistics.ts';
-import type { WireTensor } from '../tensors.ts';
+import { inMemory, type RegionTensor, type WireTensor } from '../tensors.ts';
 import { neededSteps } from './needed-steps.ts';
 import { stepsOf, validateEnsemble, validateMembers } from './validate-ensemble.ts';
 
@@ -70,7 +70,7 @@ export class EnsembleModel implements Model {
       const durations = { computeInput: 0n, computeInfer: total, computeOutput: 0n };
       this.statistics.countRun(items, durations);
       this.statistics.countSuccess(items, total, 0n, durations);
-      return new Map(request.outputs.map((name) => [name, tensors.get(name)!]));
+      return new Map(request.outputs.map((name) => [name, inMemory(tensors.get(name)!)]));
     } catch (error) {
       this.statistics.countFailure(process.hrtime.bigint() - started);
       throw error;
@@ -82,8 +82,8 @@ export class EnsembleModel implements Model {
     }
   }
 
-  async #runSteps(request: ModelRequest, signal: AbortSignal): Promise<Map<string, WireTensor>> {
-    const tensors = new Map<string, WireTensor>(request.inputs);
+  async #runSteps(request: ModelRequest, signal: AbortSignal): Promise<Map<string, WireTensor | RegionTensor>> {
+    const tensors = new Map<string, WireTensor | RegionTensor>(request.inputs);
     const failed = new AbortController();
     const either = AbortSignal.any([signal, failed.signal]);
     const waiting = neededSteps(this.config, request.outputs);
@@ -116,7 +116,7 @@ export class EnsembleModel implements Model {
   async #runStep(
     step: Step,
     request: ModelRequest,
-    tensors: ReadonlyMap<string, WireTensor>,
+    tensors: ReadonlyMap<string, WireTensor | RegionTensor>,
     signal: AbortSignal,
   ): Promise<ModelOutputs> {
     try {
@@ -133,10 +133,18 @@ export class EnsembleModel implements Model {
   }
 }
 
-function givenToMember(step: Step, request: ModelRequest, tensors: ReadonlyMap<string, WireTensor>): GivenRequest {
+function givenToMember(
+  step: Step,
+  request: ModelRequest,
+  tensors: ReadonlyMap<string, WireTensor | RegionTensor>,
+): GivenRequest {
   const inputs = Object.entries(step.inputMap).map(([name, tensor]) => {
-    const { type, shape, data } = tensors.get(tensor)!;
-    return [name, givenInput(type.name, shape, data)] as const;
+    const given = tensors.get(tensor)!;
+    const { type, shape } = given;
+    return [
+      name,
+      'data' in given ? givenInput(type.name, shape, given.data) : inRegion(type.name, shape, given.region),
+    ] as const;
   });
   const outputs = Object.keys(step.outputMap).map((name) => [name, { classes: undefined, region: undefined }] as const);
   return {

@@ -1,6 +1,9 @@
 import type { Worker } from 'node:worker_threads';
 import { type Deferred, deferred } from '../../kit/deferred.ts';
+import type { FusionError } from '../../kit/errors.ts';
+import { keepSpare } from '../../kit/spare-buffers.ts';
 import { internal, invalidArgument } from '../errors.ts';
+import { regionTooShort } from '../shared-memory.ts';
 import type {
   ModelSignature,
   RunRequest,
@@ -10,7 +13,6 @@ import type {
   SessionOptions,
 } from './session-messages.ts';
 import { endThread, keepThread, takeThread } from './session-threads.ts';
-import { keepSpare } from './spare-buffers.ts';
 
 const loadSeconds = 600;
 
@@ -68,13 +70,13 @@ export class ModelInstance {
   }
 
   /**
-   * Runs the model; the feeds' buffers are transferred. One run at a time. Rejects with INTERNAL if the runtime fails or the
-   * worker dies, and with INVALID_ARGUMENT for data that is not a valid tensor.
+   * Runs the model; the feeds' buffers are transferred. One run at a time. Rejects with INTERNAL if the runtime fails, the
+   * worker dies or a file ends too early, and with INVALID_ARGUMENT for data that is not a valid tensor.
    */
   run(request: RunRequest): Promise<RunResult> {
     this.#running = deferred<RunResult>();
-    const buffers = [...new Set(request.feeds.map((feed) => feed.data.buffer))];
-    this.worker.postMessage({ kind: 'run', request } satisfies SessionCommand, buffers);
+    const buffers = new Set(request.feeds.flatMap(({ data }) => ('buffer' in data ? [data.buffer] : [])));
+    this.worker.postMessage({ kind: 'run', request } satisfies SessionCommand, [...buffers]);
     return this.#running.promise;
   }
 
@@ -94,9 +96,7 @@ export class ModelInstance {
       message.spent.forEach(keepSpare);
       running?.resolve(message.result);
     } else if (message.kind === 'failed') {
-      running?.reject(
-        message.invalidInput ? invalidArgument(message.message) : internal(`onnx runtime error: ${message.message}`),
-      );
+      running?.reject(failureOf(message));
     } else if (message.kind === 'closed') {
       keepThread(this.worker);
       this.#end('the model was closed');
@@ -112,5 +112,18 @@ export class ModelInstance {
     this.#running = undefined;
     this.#ended.resolve();
     this.onEnd();
+  }
+}
+
+function failureOf({ fault, message }: SessionMessage & { kind: 'failed' }): FusionError {
+  switch (fault) {
+    case 'input':
+      return invalidArgument(message);
+    case 'file':
+      return internal(message);
+    case 'file end':
+      return regionTooShort();
+    case 'runtime':
+      return internal(`onnx runtime error: ${message}`);
   }
 }

@@ -7,11 +7,13 @@ import type { Feed, Fetched } from './session-messages.ts';
 // Node 24 has Float16Array, which the runtime's binding cannot read. Where there is none, float16 tensors are of Uint16Array.
 Reflect.deleteProperty(globalThis, 'Float16Array');
 
+export type FeedInMemory = Feed & { data: Uint8Array<ArrayBuffer> };
+
 /** The caller's data is not a valid tensor. */
 export class InvalidInputError extends Error {}
 
 /** The runtime's tensor over the feed's own buffer; only text, bfloat16 and elements that are not aligned are copied. */
-export function toRuntimeTensor(feed: Feed): Tensor {
+export function toRuntimeTensor(feed: FeedInMemory): Tensor {
   if (feed.runtimeType === 'string') {
     return new Tensor('string', decodeTexts(feed), feed.dims);
   }
@@ -42,7 +44,7 @@ export function fromRuntimeTensor(name: string, tensor: Tensor, isBfloat16: bool
   };
 }
 
-function decodeTexts(feed: Feed): string[] {
+function decodeTexts(feed: FeedInMemory): string[] {
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   return decodeBytesElements(feed.data).map((element, index) => {
     try {

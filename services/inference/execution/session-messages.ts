@@ -1,3 +1,4 @@
+import type { FileRange } from '../../kit/file-ranges.ts';
 import type { ElementTypeName } from '../../pipeline/element-types.ts';
 
 /** A tensor in a model's signature. */
@@ -29,18 +30,23 @@ export interface SessionOptions {
   isOptimized?: boolean | undefined;
 }
 
-/** An input of a run. The buffer is transferred to the worker, so it must contain only inputs of this run. */
+/**
+ * An input of a run: its elements, or where they are, which must not be text. A buffer is transferred to the worker, so it must
+ * contain only inputs of this run.
+ */
 export interface Feed {
   name: string;
   runtimeType: ElementTypeName;
   dims: number[];
-  data: Uint8Array<ArrayBuffer>;
+  data: Uint8Array<ArrayBuffer> | FileRange;
 }
 
 export interface RunRequest {
   feeds: Feed[];
   /** Names of the outputs wanted. */
   fetches: string[];
+  /** Where outputs are put, by name, if they fit. */
+  places?: Record<string, FileRange>;
 }
 
 /** An output of a run; BYTES elements are already length-prefixed. The buffer belongs to the receiver. */
@@ -48,6 +54,8 @@ export interface Fetched {
   name: string;
   dims: number[];
   data: ArrayBuffer;
+  /** Whether it is in its place instead; `data` is empty. */
+  isPlaced?: boolean;
 }
 
 export interface RunResult {
@@ -68,5 +76,5 @@ export type SessionMessage =
   | { kind: 'ready'; signature: ModelSignature }
   | { kind: 'unloadable'; message: string }
   | { kind: 'done'; result: RunResult; spent: ArrayBuffer[] }
-  | { kind: 'failed'; invalidInput: boolean; message: string }
+  | { kind: 'failed'; fault: 'runtime' | 'input' | 'file' | 'file end'; message: string }
   | { kind: 'closed' };

@@ -10,10 +10,10 @@ import type { RequestParameters } from './parameters.ts';
 import type { GivenRequest } from './read-request.ts';
 
 /**
- * The answer to a request: outputs in alphabetical order as raw bytes, except those written to shared memory. Throws INTERNAL
- * if a region is too small.
+ * The answer to a request: outputs in alphabetical order as raw bytes, except those put into shared memory. Rejects with
+ * INTERNAL if a region is too small.
  */
-export function answer(given: GivenRequest, model: Model, outputs: ModelOutputs): ModelInferResponse {
+export async function answer(given: GivenRequest, model: Model, outputs: ModelOutputs): Promise<ModelInferResponse> {
   const tensors: OutputTensor[] = [];
   const rawOutputContents: Uint8Array[] = [];
   for (const [name, output] of [...outputs].sort(([a], [b]) => (a < b ? -1 : 1))) {
@@ -22,13 +22,13 @@ export function answer(given: GivenRequest, model: Model, outputs: ModelOutputs)
     const tensor =
       classes === undefined ? output : classify(name, output, isBatching, classes, model.labels.get(name) ?? []);
     let { data } = tensor;
-    if (region) {
+    if (region && !output.isPlaced) {
       if (data.byteLength > region.byteSize) {
         throw internal(
           `shared memory size specified with the request for output '${name}' (${region.byteSize} bytes) should be at least ${data.byteLength} bytes to hold the results`,
         );
       }
-      region.write(data);
+      await region.write(data);
       data = new Uint8Array();
     }
     tensors.push({

@@ -4,7 +4,7 @@ import { type ElementType, elementTypeNamed, elementTypeOfConfig } from '../data
 import { invalidArgument, requestPrefix } from '../errors.ts';
 import type { ModelRequest } from '../model.ts';
 import { elementCount, reshape, shapeText, wildcard } from '../shapes.ts';
-import type { WireTensor } from '../tensors.ts';
+import type { RegionTensor, WireTensor } from '../tensors.ts';
 import type { GivenInput, GivenRequest } from './read-request.ts';
 
 /**
@@ -27,7 +27,7 @@ export function checkRequest(given: GivenRequest, config: ModelConfig): ModelReq
   if (batchSize > BigInt(config.maxBatchSize)) {
     throw refuse(given, `inference request batch-size must be <= ${config.maxBatchSize} for '${config.name}'`);
   }
-  const inputs = new Map<string, WireTensor>();
+  const inputs = new Map<string, WireTensor | RegionTensor>();
   for (const [name, input] of given.inputs) {
     inputs.set(name, checkInput(given, input, declared.get(name)!, config, batchSize));
   }
@@ -38,6 +38,7 @@ export function checkRequest(given: GivenRequest, config: ModelConfig): ModelReq
     batchSize: Number(batchSize),
     inputs,
     outputs,
+    places: new Map([...given.outputs].flatMap(([name, { region }]) => (region ? [[name, region]] : []))),
   };
 }
 
@@ -98,7 +99,7 @@ function checkInput(
   declared: ModelInput,
   config: ModelConfig,
   batchSize: bigint,
-): WireTensor {
+): WireTensor | RegionTensor {
   const { name } = declared;
   const type = elementTypeNamed(input.datatype);
   const expectedType = elementTypeOfConfig(declared.dataType)!;
@@ -121,6 +122,9 @@ function checkInput(
   }
   if (input.byteLength > constants.MAX_LENGTH) {
     throw refuse(given, `input '${name}' for model '${config.name}' must have at most ${constants.MAX_LENGTH} bytes`);
+  }
+  if (input.region && type.size > 0) {
+    return { type, shape, region: input.region };
   }
   const data = input.read();
   if (type.size === 0) {

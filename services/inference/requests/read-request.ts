@@ -12,6 +12,8 @@ export interface GivenInput {
   readonly byteLength: number;
   /** The bytes, which may still be in shared memory: their number is checked first. */
   read(): Uint8Array;
+  /** Where in shared memory they are. */
+  readonly region?: RegionLease;
   /** Whether only inputs of this request are in the buffer that `read` gives. */
   readonly isOwned?: boolean;
 }
@@ -19,6 +21,11 @@ export interface GivenInput {
 /** An input whose bytes are in memory. */
 export function givenInput(datatype: string, shape: readonly bigint[], data: Uint8Array): GivenInput {
   return { datatype, shape, byteLength: data.byteLength, read: () => data };
+}
+
+/** An input whose bytes are in shared memory. */
+export function inRegion(datatype: string, shape: readonly bigint[], region: RegionLease): GivenInput {
+  return { datatype, shape, byteLength: region.byteSize, read: region.read, region, isOwned: true };
 }
 
 /** How the caller wants an output. */
@@ -95,7 +102,7 @@ function readInputs(
       }
       const lease = sharedMemory.lease(reference.region, reference.offset, reference.byteSize);
       leases.push(lease);
-      inputs.set(name, { datatype, shape, byteLength: lease.byteSize, read: () => lease.read(), isOwned: true });
+      inputs.set(name, inRegion(datatype, shape, lease));
       continue;
     } else if (contents && raw.length > 0) {
       throw invalidArgument(

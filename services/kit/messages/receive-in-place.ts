@@ -1,5 +1,6 @@
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 import { StreamDecoder } from '@grpc/grpc-js/build/src/stream-decoder.js';
+import { bufferOf } from '../spare-buffers.ts';
 
 /** The parts of a grpc-js decoder used here; private in its types. */
 interface Decoder {
@@ -28,6 +29,8 @@ const trustedShare = 1 / 16;
 const maxHeadBytes = 4096;
 /** Size of the largest element of a tensor. */
 const alignment = 8;
+/** Memory is taken in multiples of this, so that messages of about the same size can take it in turn. */
+const granularity = 64 << 10;
 
 const soleMessages = new WeakSet<ArrayBufferLike>();
 let isInstalled = false;
@@ -85,9 +88,10 @@ function begin(decoder: Decoder): Arriving | undefined {
   const frameBytes = pieces[0]!.length + pieces[1]!.length;
   const field = largeFieldOf(Buffer.concat(pieces.slice(2), Math.min(arrived, maxHeadBytes)));
   const offset = (alignment - ((frameBytes + field) % alignment)) % alignment;
-  const memory = Buffer.allocUnsafeSlow(offset + frameBytes + size);
-  soleMessages.add(memory.buffer);
-  const framed = memory.subarray(offset);
+  const end = offset + frameBytes + size;
+  const { buffer } = bufferOf(Math.ceil(end / granularity) * granularity);
+  soleMessages.add(buffer);
+  const framed = Buffer.from(buffer, offset, end - offset);
   let filled = 0;
   for (const piece of pieces) {
     framed.set(piece, filled);

@@ -1,31 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import {
-  closeSync,
-  constants,
-  openSync,
-  read,
-  readdirSync,
-  readlinkSync,
-  readSync,
-  rmSync,
-  statfsSync,
-  write,
-  writeSync,
-} from 'node:fs';
+import { closeSync, constants, openSync, readdirSync, readlinkSync, rmSync, statfsSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { readRange, writeRange } from '../../kit/file-ranges.ts';
 import { isProcessAlive } from '../../kit/process-alive.ts';
+import { bufferOf } from '../../kit/spare-buffers.ts';
 
 /** Where Linux shows POSIX shared memory objects as files, so that reading and writing them takes no native code. */
 const folder = '/dev/shm';
 const prefix = 'fusionframes';
-/** Copied by another thread: 0.1 ms of waiting for it would otherwise take longer than copying. */
-const pieceBytes = 1 << 20;
-/** Number of Node's threads for files. */
-const maxPieces = 4;
-
-const writeInThread = promisify(write);
-const readInThread = promisify(read);
 
 /** Whether shared memory is available. Only Linux exposes it as files. */
 export const hasSharedMemory = process.platform === 'linux';
@@ -43,13 +25,15 @@ export class SharedFile {
   }
 
   async write(position: number, data: Uint8Array): Promise<void> {
-    await inPieces(data, (piece, offset) => this.#writeAll(piece, position + offset));
+    await writeRange(this.#descriptor, data, position);
   }
 
   /** A copy of a part, in a buffer of its own. */
   async read(position: number, byteSize: number): Promise<Uint8Array> {
-    const data = Buffer.allocUnsafeSlow(byteSize);
-    await inPieces(data, (piece, offset) => this.#readAll(piece, position + offset));
+    const data = bufferOf(byteSize);
+    if (!(await readRange(this.#descriptor, data, position))) {
+      throw new Error(`shared memory ${this.name} ends before ${position + byteSize}`);
+    }
     return data;
   }
 
@@ -61,40 +45,6 @@ export class SharedFile {
   close(): void {
     closeSync(this.#descriptor);
   }
-
-  async #writeAll(data: Uint8Array, position: number): Promise<void> {
-    for (let count = 0; count < data.byteLength; ) {
-      const rest = data.subarray(count);
-      const { bytesWritten } =
-        rest.byteLength < pieceBytes
-          ? { bytesWritten: writeSync(this.#descriptor, rest, 0, rest.byteLength, position + count) }
-          : await writeInThread(this.#descriptor, rest, 0, rest.byteLength, position + count);
-      count += bytesWritten;
-    }
-  }
-
-  async #readAll(data: Uint8Array, position: number): Promise<void> {
-    for (let count = 0; count < data.byteLength; ) {
-      const rest = data.subarray(count);
-      const { bytesRead } =
-        rest.byteLength < pieceBytes
-          ? { bytesRead: readSync(this.#descriptor, rest, 0, rest.byteLength, position + count) }
-          : await readInThread(this.#descriptor, rest, 0, rest.byteLength, position + count);
-      if (bytesRead === 0) {
-        throw new Error(`shared memory ${this.name} ends at ${position + count}`);
-      }
-      count += bytesRead;
-    }
-  }
-}
-
-/** Has a part of the data copied by each of Node's threads, if they are so large that this pays; they then do not block this one. */
-async function inPieces(data: Uint8Array, copy: (piece: Uint8Array, offset: number) => Promise<void>): Promise<void> {
-  const count = Math.max(1, Math.min(maxPieces, Math.floor(data.byteLength / pieceBytes)));
-  const size = Math.ceil(data.byteLength / count);
-  await Promise.all(
-    Array.from({ length: count }, (_, index) => copy(data.subarray(index * size, (index + 1) * size), index * size)),
-  );
 }
 
 /**

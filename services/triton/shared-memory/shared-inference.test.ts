@@ -89,6 +89,26 @@ const ownFiles = () => readdirSync('/dev/shm').filter((name) => name.includes(`-
     expect((await registered(client)).length).toBeGreaterThan(2);
   });
 
+  test.each(['auto', 'off'] as const)('the memory of released outputs serves others (%s)', async (sharedMemory) => {
+    const { client } = await start(true, sharedMemory);
+    const run = async (seed: number) =>
+      (await client.infer({ model: 'double', inputs: { X: input(seed) }, signal })).Y!;
+    await double(client, 0);
+    await double(client, 1);
+    const [kept, released] = [await run(2), await run(3)];
+    client.release({ Y: released });
+    client.release({ Y: released });
+    const [next, other] = [await run(4), await run(5)];
+    client.release({ Y: released });
+    const last = await run(6);
+    // In messages, the server in this process may take it first.
+    const isReused = [next, other, last].map(({ data }) => data.buffer === released.data.buffer);
+    expect(isReused).toEqual([sharedMemory === 'auto', false, false]);
+    for (const [seed, { data }] of Object.entries({ 2: kept, 4: next, 5: other, 6: last })) {
+      expect(data[1]).toBe(2 * (Number(seed) + 1));
+    }
+  });
+
   test('takes inputs and outputs of changing sizes', async () => {
     const { client } = await start();
     for (const rows of [side, 3 * side, 2 * side, side, 5 * side, 3 * side]) {

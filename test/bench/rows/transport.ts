@@ -48,7 +48,10 @@ export async function measureTransport(bench: Bench): Promise<Measured> {
       bench.progress(`${size} MiB`);
       const input = tensor('float32', [size * 2 ** 18], new Float32Array(size * 2 ** 18).fill(1.5));
       const ways = Object.entries(clients).map(([name, client]) => {
-        const call = () => client.infer({ model: 'identity', inputs: { X: input }, signal: scope.signal });
+        const call = async () => {
+          // As the stages do.
+          client.release(await client.infer({ model: 'identity', inputs: { X: input }, signal: scope.signal }));
+        };
         return { name: name as keyof typeof clients, call, ratios: [] as number[] };
       });
       for (let round = -warmUps; round < 4 * bench.options.rounds; round++) {
