@@ -1,4 +1,5 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=4
+// By itself, the part of V8's heap for new objects grows to 32 MiB, with Node 24 to 64 MiB, and keeps them; with this option, to 8 MiB.
 import './tune-runtime.ts';
 import { leave } from './close-in-time.ts';
 import { runProgram } from './program.ts';

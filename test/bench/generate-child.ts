@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -6,6 +5,7 @@ import { packageRoot } from '../../services/kit/package-root.ts';
 import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
 import { stages } from '../../services/pipeline/stages.ts';
 import { startCli } from '../support/cli.ts';
+import { processorSecondsOf } from './processor-seconds.ts';
 
 /** Processor time is what a busy machine disturbs least. */
 export interface GenerateRun {
@@ -47,16 +47,5 @@ export async function generateInChild(flags: readonly string[]): Promise<Generat
     return { secondsToFirstStep, processorSecondsToFirstStep, processorSeconds, mebibytes: Number(resident) / 1024 };
   } finally {
     await rm(folder, { recursive: true, force: true });
-  }
-}
-
-/** Processor time of a running process so far; 0 where there is no /proc. */
-function processorSecondsOf(pid: number): number {
-  try {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)!.split(' ');
-    // In ticks of 10 ms: user and system.
-    return (Number(fields[11]) + Number(fields[12])) / 100;
-  } catch {
-    return 0;
   }
 }

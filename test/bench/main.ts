@@ -17,6 +17,7 @@ import { measureDrafts } from './rows/drafts.ts';
 import { measureEncoding } from './rows/encoding.ts';
 import { measureGrowth } from './rows/growth.ts';
 import { measureItems } from './rows/items.ts';
+import { measureLarge } from './rows/large.ts';
 import { measureMemory } from './rows/memory.ts';
 import { measurePytorch } from './rows/pytorch.ts';
 import { measureReuse } from './rows/reuse.ts';
@@ -36,6 +37,7 @@ const rows: Readonly<Record<string, (bench: Bench) => Promise<Measured>>> = {
   encoding: measureEncoding,
   storyboard: measureStoryboard,
   memory: measureMemory,
+  large: measureLarge,
   start: measureStart,
   growth: measureGrowth,
 };

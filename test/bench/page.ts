@@ -96,16 +96,31 @@ function plot(growth: Growth): string {
     );
   });
   const line = points.map(({ size, cost }) => `${x(size)},${y(cost)}`).join(' ');
-  const memory = points.flatMap(({ mebibytes }) => (mebibytes === undefined ? [] : [mebibytes]));
-  const memoryText = memory.length > 0 ? `; memory ${memory.map((value) => Math.round(value)).join(', ')} MiB` : '';
+  const memory = memoryOf(growth, x);
   return `<figure>
 <svg viewBox="0 0 ${left + width + 20} ${height + bottom + 10}" role="img" aria-label="${text(what)}">
 <path d="M${left},10 V${height} H${left + width}" fill="none" stroke="var(--grid)"/>
 <polyline points="${line}" fill="none" stroke="var(--bar)" stroke-width="2"/>
+${memory.line}
 ${marks.join('\n')}
 </svg>
-<figcaption><strong>${text(what)}</strong>: ${text(costs)} over ${text(grows)}, exponent ${exponentOf(growth).toFixed(2)}${memoryText}</figcaption>
+<figcaption><strong>${text(what)}</strong>: ${text(costs)} over ${text(grows)}, exponent ${exponentOf(growth).toFixed(2)}${memory.text}</figcaption>
 </figure>`;
+}
+
+/** Memory on a scale of its own, if it was measured. */
+function memoryOf({ points }: Growth, x: (size: number) => number): { line: string; text: string } {
+  const measured = points.flatMap(({ size, mebibytes }) => (mebibytes === undefined ? [] : [{ size, mebibytes }]));
+  const values = measured.map(({ mebibytes }) => mebibytes);
+  if (values.length === 0) {
+    return { line: '', text: '' };
+  }
+  const y = scale(values, height, 10);
+  const line = measured.map(({ size, mebibytes }) => `${x(size)},${y(mebibytes)}`).join(' ');
+  return {
+    line: `<polyline points="${line}" fill="none" stroke="var(--missed)" stroke-dasharray="4 3"/>`,
+    text: `; dashed: memory, ${values.map((value) => Math.round(value)).join(', ')} MiB`,
+  };
 }
 
 /** Maps a logarithm to pixels; values that hardly differ stay close to the middle. */

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, cp, mkdir, readFile, rm, symlink } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { chmod, cp, mkdir, rm, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { packageRoot } from '../../services/kit/package-root.ts';
@@ -14,6 +15,9 @@ export interface Running {
   /** SIGTERM, then its exit code. */
   stop(): Promise<number | null>;
 }
+
+const dockerfile = readFileSync(join(packageRoot, 'deploy', 'Dockerfile'), 'utf8');
+const [, ...nodeOptions] = (JSON.parse(/^ENTRYPOINT (.+)$/m.exec(dockerfile)![1]!) as string[]).slice(0, -1);
 
 /** The content of the Dockerfile's image in a folder, with the same layout, run like its entrypoint. */
 export class Image {
@@ -49,11 +53,15 @@ export class Image {
   }
 
   start(args: readonly string[], environment: Record<string, string>): Running {
-    const child = spawn(process.execPath, [join(this.folder, 'app', 'dist', 'cli', 'main.js'), ...args], {
-      cwd: this.folder,
-      env: { PATH: process.env.PATH!, HOME: this.folder, TMPDIR: this.folder, ...environment },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const child = spawn(
+      process.execPath,
+      [...nodeOptions, join(this.folder, 'app', 'dist', 'cli', 'main.js'), ...args],
+      {
+        cwd: this.folder,
+        env: { PATH: process.env.PATH!, HOME: this.folder, TMPDIR: this.folder, ...environment },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    );
     this.#children.add(child);
     let errors = '';
     child.stderr.on('data', (data) => (errors += data));
@@ -88,7 +96,6 @@ export class Image {
 }
 
 async function layOut(built: string, target: string): Promise<void> {
-  const dockerfile = await readFile(join(packageRoot, 'deploy', 'Dockerfile'), 'utf8');
   const copies = [...dockerfile.matchAll(/^COPY --from=build (.+)$/gm)].map(([, words]) => words!.split(' '));
   for (const words of copies) {
     const to = words.at(-1)!;

@@ -1,11 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { runProgram } from '../../cli/program.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 
 const main = join(packageRoot, 'dist', 'cli', 'main.js');
+/** Node's options in the program's first line. */
+const nodeOptions = readFileSync(main, 'utf8').split('\n', 1)[0]!.split(' ').slice(3);
 
 export interface CliResult {
   code: number | null;
@@ -22,7 +25,7 @@ export interface RunningCli {
 
 /** Starts the program as a user does. */
 export function startCli(args: string[], environment: Record<string, string> = {}): RunningCli {
-  const child = spawn(process.execPath, [main, ...args], {
+  const child = spawn(process.execPath, [...nodeOptions, main, ...args], {
     env: { ...process.env, NODE_OPTIONS: '', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

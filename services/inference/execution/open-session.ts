@@ -26,9 +26,16 @@ export async function openSession({
     // run, which stay: more memory, and runs are no faster.
     enableMemPattern: false,
     logSeverityLevel: 4,
-    // Threads that spin while they wait take CPU time from other models and processes; with fewer free processors than
-    // threads, runs took twice as long.
-    extra: { session: { intra_op: { allow_spinning: '0' } } },
+    extra: {
+      session: {
+        // Threads that spin while they wait take CPU time from other models and processes; with fewer free processors than
+        // threads, runs took twice as long.
+        intra_op: { allow_spinning: '0' },
+        // Otherwise the arena for a run's buffers also holds the weights that are converted to float32. It doubles its size when it
+        // grows, and keeps what other weights leave when they are packed for their operators.
+        use_device_allocator_for_initializers: '1',
+      },
+    },
   };
   try {
     const session = await InferenceSession.create(modelFile, options);

@@ -7,6 +7,7 @@ import { makeTemporaryFolder } from '../../../services/kit/temporary-folder.ts';
 import { forEachStage } from '../../../services/pipeline/stages.ts';
 import { startService } from '../../support/cli.ts';
 import { stageEnvironment } from '../../support/stage-environment.ts';
+import { processorSecondsOf } from '../processor-seconds.ts';
 import { residentMebibytes } from '../resident-memory.ts';
 
 /** A gateway in a process of its own, with an embedded PostgreSQL that writes through, on stages without networks. */
@@ -19,6 +20,8 @@ export interface LoadGateway {
   analyze(): Promise<void>;
   /** Memory of its process, PostgreSQL's aside: resident set, MiB. */
   memory(): Promise<number>;
+  /** Its processor time so far, PostgreSQL's aside; 0 where there is no /proc. */
+  processorSeconds(): number;
   stop(): Promise<void>;
 }
 
@@ -47,6 +50,7 @@ export async function startLoadGateway(hooks: StageHooks, environment: Record<st
       await database.close();
     },
     memory: () => residentMebibytes(service.child.pid),
+    processorSeconds: () => processorSecondsOf(service.child.pid!),
     async stop() {
       client.close();
       await service.stop();

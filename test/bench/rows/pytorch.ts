@@ -6,12 +6,11 @@ import { packageRoot } from '../../../services/kit/package-root.ts';
 import { Scope } from '../../../services/kit/scope.ts';
 import { temporaryFolder } from '../../../services/kit/testing/temporary-folder.ts';
 import { loadPreset, modelNames, type Preset, presetPath } from '../../../services/pipeline/preset.ts';
-import { elementCount, type Tensor } from '../../../services/pipeline/tensor.ts';
-import { networkCalls } from '../../../triton-models/describe/network-calls.ts';
 import { ensureRepository } from '../../../triton-models/packaging/ensure-repository.ts';
 import { ModelSession } from '../../../triton-models/session/model-session.ts';
 import type { Bench } from '../bench.ts';
 import { type Figure, type Measured, median } from '../figure.ts';
+import { keyframeInputs } from './keyframe-inputs.ts';
 
 /** {@link loadPreset} of a wider keyframe network with random weights. */
 export const widePreset = join(packageRoot, 'test', 'bench', 'presets', 'wide.json');
@@ -63,15 +62,9 @@ async function openOurs(bench: Bench, preset: Preset, scope: Scope): Promise<() 
   const session = scope.add(
     await ModelSession.open(join(folder, modelNames.keyframes, '1', 'model.onnx'), { threads: 1 }),
   );
-  const { feeds } = keyframesCall(preset);
-  const inputs = Object.entries(feeds).map(([name, { type, shape }]): [string, Tensor] => {
-    const length = elementCount(shape);
-    // Random, because zeros would be normalised to the slowest of numbers.
-    const data = type === 'bool' ? new Uint8Array(length).fill(1) : Float32Array.from({ length }, () => Math.random());
-    return [name, { dataType: type, shape, data } as Tensor];
-  });
+  const inputs = keyframeInputs(preset);
   const call = async () => {
-    await session.run(Object.fromEntries(inputs));
+    await session.run(inputs);
     return session.lastRunMilliseconds / 1000;
   };
   await call();
@@ -80,7 +73,7 @@ async function openOurs(bench: Bench, preset: Preset, scope: Scope): Promise<() 
 
 /** undefined: this Python has no PyTorch. */
 async function startPytorch(bench: Bench, preset: Preset, scope: Scope) {
-  const { shape } = keyframesCall(preset).feeds.latents!;
+  const { shape } = keyframeInputs(preset).latents!;
   const child = spawn(
     bench.options.python,
     [
@@ -112,9 +105,4 @@ async function startPytorch(bench: Bench, preset: Preset, scope: Scope) {
       return Number((await lines.next()).value);
     },
   };
-}
-
-function keyframesCall(preset: Preset) {
-  const video = { ...preset.frameSize.default, frameRate: 'low' as const };
-  return networkCalls(preset, video).find(({ model }) => model === modelNames.keyframes)!;
 }
