@@ -15,7 +15,7 @@ import { pageOf, type Results } from './page.ts';
 import { measureDirect } from './rows/direct.ts';
 import { measureDrafts } from './rows/drafts.ts';
 import { measureEncoding } from './rows/encoding.ts';
-import { measureGrowth } from './rows/growth.ts';
+import { growthRows } from './rows/growth.ts';
 import { measureItems } from './rows/items.ts';
 import { measureLarge } from './rows/large.ts';
 import { measureMemory } from './rows/memory.ts';
@@ -39,7 +39,7 @@ const rows: Readonly<Record<string, (bench: Bench) => Promise<Measured>>> = {
   memory: measureMemory,
   large: measureLarge,
   start: measureStart,
-  growth: measureGrowth,
+  ...growthRows,
 };
 
 const folder = join(packageRoot, 'bench');
@@ -54,7 +54,12 @@ const count = (text: string) => {
 
 await new Command('bench')
   .description('Measure the speed of FusionFrames on this machine. Rows measured earlier stay in bench/results.json.')
-  .addArgument(new Argument('[rows...]', 'rows to measure (default: all)').choices(Object.keys(rows)))
+  .addArgument(
+    new Argument('[rows...]', 'rows to measure; growth: all of its plots (default: all rows)').choices([
+      ...Object.keys(rows),
+      'growth',
+    ]),
+  )
   .option('--rounds <n>', 'repetitions of each comparison; the median counts', count, 3)
   .option('--jobs <n>', 'jobs before the memory of `serve` is read', count, 20)
   .option('--python <program>', 'Python with PyTorch, for the row pytorch', 'python3')
@@ -62,8 +67,11 @@ await new Command('bench')
   .parseAsync();
 
 async function measure(chosen: string[], options: BenchOptions): Promise<void> {
-  const names = chosen.length === 0 ? Object.keys(rows) : chosen;
-  const results = await earlierResults();
+  const names =
+    chosen.length === 0
+      ? Object.keys(rows)
+      : chosen.flatMap((name) => (name === 'growth' ? Object.keys(growthRows) : [name]));
+  let results = await earlierResults();
   await mkdir(folder, { recursive: true });
   const bench = new Bench(options);
   try {
@@ -71,6 +79,8 @@ async function measure(chosen: string[], options: BenchOptions): Promise<void> {
       process.stderr.write(`${name} (${index + 1} of ${names.length})\n`);
       const load = loadavg()[0]!;
       const measured = await rows[name]!(bench);
+      // Another run may have added rows meanwhile.
+      results = await earlierResults();
       results.rows[name] = { ...measured, at: new Date().toISOString(), load: rounded(load), rounds: options.rounds };
       // After every row, so that a long run that is interrupted keeps the earlier ones.
       await writeFile(resultsFile, `${JSON.stringify(results, undefined, 2)}\n`);
@@ -84,7 +94,7 @@ async function measure(chosen: string[], options: BenchOptions): Promise<void> {
   process.stdout.write(`\n${resultsFile}\n${pathToFileURL(page)}\n`);
 }
 
-/** Rows of earlier runs on the same processor. */
+/** Rows of earlier runs on the same processor that still exist. */
 async function earlierResults(): Promise<Results> {
   const machine = {
     processor: cpus()[0]?.model ?? 'unknown',
@@ -94,8 +104,9 @@ async function earlierResults(): Promise<Results> {
   };
   try {
     const earlier = JSON.parse(await readFile(resultsFile, 'utf8')) as Results;
-    const isComparable = earlier.machine?.processor === machine.processor && earlier.rows !== undefined;
-    return { machine, rows: isComparable && !Array.isArray(earlier.rows) ? earlier.rows : {} };
+    const isComparable = earlier.machine?.processor === machine.processor;
+    const kept = Object.entries(isComparable ? earlier.rows : {}).filter(([name]) => name in rows);
+    return { machine, rows: Object.fromEntries(kept) };
   } catch {
     return { machine, rows: {} };
   }

@@ -11,45 +11,42 @@ import { watchRounds } from '../jobs/watchers.ts';
 import type { FileRuns } from './file-child.ts';
 import { widePreset } from './pytorch.ts';
 
-/** How costs grow with what is asked for. */
-export async function measureGrowth(bench: Bench): Promise<Measured> {
-  await bench.repository();
-  // Building takes more memory than serving.
-  await ensureRepository(loadPreset(widePreset));
-  return {
-    growths: [
-      await growthOfVideos(bench, 'frames of a video', 'frames', [
-        [15, '--fps', 'low'],
-        [57, '--fps', 'medium'],
-        [225, '--fps', 'high'],
-      ]),
-      await growthOfVideos(
-        bench,
-        'size of a video, random weights',
-        'pixels a side',
-        [64, 128, 256].map((side) => [
-          side,
-          '--preset',
-          widePreset,
-          '--size',
-          `${side}x${side}`,
-          '--fps',
-          'low',
-          '--steps',
-          '2',
-        ]),
-      ),
-      await growthOfVideos(
-        bench,
-        'steps of a video',
-        'steps',
-        [5, 20, 80].map((steps) => [steps, '--fps', 'low', '--steps', `${steps}`]),
-      ),
-      await growthOfQueue(bench),
-      await growthOfWatchers(bench),
-      await growthOfFiles(bench),
-    ],
-  };
+/** How costs grow with what is asked for: rows by name, one plot each. */
+export const growthRows: Readonly<Record<`growth-${string}`, (bench: Bench) => Promise<Measured>>> = {
+  'growth-frames': plotted((bench) =>
+    growthOfVideos(bench, 'frames of a video', 'frames', [
+      [15, '--fps', 'low'],
+      [57, '--fps', 'medium'],
+      [225, '--fps', 'high'],
+    ]),
+  ),
+  'growth-size': plotted(async (bench) => {
+    // Building takes more memory than serving.
+    await ensureRepository(loadPreset(widePreset));
+    const run = (side: number) => [
+      side,
+      '--preset',
+      widePreset,
+      '--size',
+      `${side}x${side}`,
+      '--fps',
+      'low',
+      '--steps',
+      '2',
+    ];
+    return growthOfVideos(bench, 'size of a video, random weights', 'pixels a side', [64, 128, 256].map(run));
+  }),
+  'growth-steps': plotted((bench) => {
+    const run = (steps: number) => [steps, '--fps', 'low', '--steps', `${steps}`];
+    return growthOfVideos(bench, 'steps of a video', 'steps', [5, 20, 80].map(run));
+  }),
+  'growth-queue': plotted(growthOfQueue),
+  'growth-watchers': plotted(growthOfWatchers),
+  'growth-files': plotted(growthOfFiles),
+};
+
+function plotted(measure: (bench: Bench) => Promise<Growth>): (bench: Bench) => Promise<Measured> {
+  return async (bench) => ({ growths: [await measure(bench)] });
 }
 
 async function growthOfVideos(
@@ -58,6 +55,7 @@ async function growthOfVideos(
   grows: string,
   runs: readonly (readonly [size: number, ...flags: string[]] | (string | number)[])[],
 ): Promise<Growth> {
+  await bench.repository();
   const points: Growth['points'] = [];
   for (const [size, ...flags] of runs) {
     bench.progress(`${what}: ${size}`);
