@@ -94,9 +94,9 @@ test('describe reports the cost of networks and videos', async () => {
   expect(printed).toMatch(/^keyframe_unet +7\.66 M +30\.6 MB +15\.3 MB$/m);
   expect(printed).toMatch(/^movq_decoder +float32 +2\.\d+ MB +[\d.]+ MB +2\.\d+ MB$/m);
   expect(printed).toMatch(/^all +10\.5 M +41\.9 MB +20\.9 MB$/m);
-  expect(printed).toMatch(/^keyframe_unet +\[2,15,4,16,16\] +7 +7 +7 +20\.7 GFLOP +[\d.]+ MB +[\d.]+ MB$/m);
+  expect(printed).toMatch(/^keyframe_unet +\[1,15,4,16,16\] +7 +7 +7 +10\.4 GFLOP +[\d.]+ MB +[\d.]+ MB$/m);
   expect(printed).toMatch(/^movq_decoder +\[2,4,16,16\] +7 +28 +112 +4\.01 GFLOP/m);
-  expect(printed).toMatch(/^128×128 +medium +57 +264 GFLOP +[\d.]+ MB +[\d.]+ MB$/m);
+  expect(printed).toMatch(/^128×128 +medium +57 +192 GFLOP +[\d.]+ MB +[\d.]+ MB$/m);
 });
 
 test('describe --json prints one object', async () => {

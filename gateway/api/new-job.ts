@@ -6,6 +6,7 @@ import { requireTakesPicture } from '../../services/pipeline/first-frame.ts';
 import { checkKeyframeCount } from '../../services/pipeline/given-keyframes.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
 import { checkPriority } from '../../services/pipeline/priority.ts';
+import type { JobSettings } from '../../services/pipeline/video-options.ts';
 import type { NewJob, PictureSource } from '../jobs/job.ts';
 import { framesOf } from '../jobs/video-work.ts';
 import type { ModelRoute } from '../models/model-route.ts';
@@ -35,6 +36,12 @@ export function jobOn({ route, refusal }: ReturnType<Models['choose']>, make: (r
   } catch (error) {
     throw refusal ?? error;
   }
+}
+
+/** What of the settings has no effect. */
+function settingsWarnings({ negativePrompt, keyframes, givenKeyframes }: JobSettings): string[] {
+  const isIgnored = negativePrompt !== '' && keyframes.guidanceScale === 0 && givenKeyframes === undefined;
+  return isIgnored ? ['`negative_prompt` has no effect, because `guidance_scale` is 0'] : [];
 }
 
 /**
@@ -68,7 +75,7 @@ export function newJob(
     clientId: checkClientId('client_id', request.clientId),
     otherClientId: clientIdsOf(request.clientId)(0),
     fingerprint: fingerprint(request, models),
-    warnings,
+    warnings: [...warnings, ...settingsWarnings(settings)],
     priority: checkPriority(request.priority ?? 0),
     isPriorityGiven: request.priority !== undefined,
     webhook: resolveWebhook(request.webhook, localWebhooks),

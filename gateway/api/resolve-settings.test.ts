@@ -133,9 +133,16 @@ test('a quality gives the defaults that the preset states for it', () => {
   const nano = loadPreset('nano');
   const { quality, keyframes } = resolve({}, nano);
   expect([quality, keyframes]).toEqual(['high', nano.keyframes.defaults]);
-  expect(resolve({ quality: Quality.QUALITY_LOSSLESS }, nano).keyframes).toEqual({ ...keyframes, steps: 20 });
-  const fast = resolve({ quality: Quality.QUALITY_FAST, keyframes: { steps: 4 } }, nano).keyframes;
-  expect(fast).toEqual({ ...keyframes, steps: 4, guidanceScale: 0 });
+  expect(resolve({ quality: Quality.QUALITY_LOSSLESS }, nano).keyframes).toEqual({
+    ...keyframes,
+    steps: 20,
+    guidanceScale: 1,
+  });
+  const fast = resolve({ quality: Quality.QUALITY_FAST, keyframes: { guidanceScale: 1 } }, nano).keyframes;
+  expect(fast).toEqual({ ...keyframes, steps: 4, guidanceScale: 1 });
+  const pair = { prompt: 'a red circle and a blue star on a black background' };
+  expect(resolve(pair, nano).keyframes).toEqual({ ...keyframes, guidanceScale: 1 });
+  expect(resolve({ ...pair, quality: Quality.QUALITY_FAST }, nano).keyframes.guidanceScale).toBe(0);
   expect(thrownBy(() => resolve({ quality: Quality.QUALITY_FAST }))).toMatchObject({
     field: 'quality',
     message: '`quality` must be lossless (got "fast")',

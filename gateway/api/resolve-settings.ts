@@ -14,7 +14,8 @@ export function resolveSettings(message: VideoSettings | undefined, preset: Pres
     throw invalidField('settings', undefined, 'settings with at least a prompt');
   }
   const quality = wireName(videoOptions.quality.wire!, message.quality) as QualityName | undefined;
-  const settings = resolveOptions(videoOptions, message, settingsDefaults(preset, quality), preset);
+  const defaults = settingsDefaults(preset, quality, message.prompt);
+  const settings = resolveOptions(videoOptions, message, defaults, preset);
   checkSize(settings, preset);
   return settings;
 }

@@ -203,7 +203,12 @@ const presetSchema = z
     /** Of a preset whose keyframes can continue a picture. */
     firstFrame: firstFrame.optional(),
     /** Of a preset that samples several things one by one. */
-    things: thingsSchema.optional(),
+    things: thingsSchema
+      .extend({
+        /** Default guidance scale of their keyframes at the default quality; absent: that of a single thing. */
+        guidanceScale: z.number().min(0).max(maxGuidanceScale).optional(),
+      })
+      .optional(),
     interpolation: diffusion.extend({
       network: interpolationNetwork,
       /** Skip value of each pass. */

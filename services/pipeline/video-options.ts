@@ -20,6 +20,7 @@ import {
 } from './preset.ts';
 import { checkPromptLength, maxPromptCharacters } from './prompt-length.ts';
 import { samplingOptions } from './sampling.ts';
+import { promptsOfThings } from './things.ts';
 
 export const videoFormats = ['mp4', 'webp'] as const;
 const maxPixels = 16_384;
@@ -115,18 +116,21 @@ export type JobSettings = OptionValues & {
   loras?: readonly MergedLora[];
 };
 
-/** Defaults for omitted options: a random seed, and the preset's values for the quality. */
+/** Defaults for omitted options: a random seed, and the preset's values for the quality and the prompt, if it is known. */
 export function settingsDefaults(
   preset: Preset,
   quality: QualityName = preset.defaultQuality,
+  prompt = '',
 ): DefaultsOf<typeof videoOptions> {
+  const isOfThings = quality === preset.defaultQuality && promptsOfThings(prompt, preset).length > 0;
+  const guidanceScale = isOfThings ? preset.things?.guidanceScale : undefined;
   return {
     negativePrompt: '',
     seed: randomBytes(8).readBigUInt64LE(),
     frameRate: preset.defaultFrameRate,
     quality,
     ...preset.frameSize.default,
-    keyframes: samplingAt(preset, 'keyframes', quality),
+    keyframes: { ...samplingAt(preset, 'keyframes', quality), ...(guidanceScale !== undefined && { guidanceScale }) },
     interpolation: samplingAt(preset, 'interpolation', quality),
     perturbation: 0,
     ...conditionedOn(preset)?.defaults,

@@ -40,7 +40,7 @@ describe('a video', () => {
         interpolation: { steps: 2 },
         priority: 5,
         attempt: 1,
-        warnings: [],
+        warnings: ['`negative_prompt` has no effect, because `guidance_scale` is 0'],
       });
       expect(video.stages.map(({ stage, step, total }) => [stage, step, total])).toEqual([
         ['text-encoder', 1, 1],
