@@ -109,12 +109,33 @@ async function watchJobs(clients: TestClient[], watchers: number, gateway: LoadG
   };
 }
 
-/** Repeats a request without an answer, as the program's clients do: on a busy machine the database can be late. */
-async function createJob({ create }: TestClient, settings: Partial<VideoSettings>): Promise<string> {
+/** Creates a job. A repeated request with the same id creates no second one. */
+function createJob({ create }: TestClient, settings: Partial<VideoSettings>): Promise<string> {
   const clientId = randomUUID();
+  return untilAvailable(async () => (await create(settings, clientId)).id);
+}
+
+/** How many changes came from the first to the last; `undefined`: not every one, once, in order. */
+function watch({ client }: TestClient, id: string): Promise<number | undefined> {
+  let count = 0;
+  let state: JobState = JobState.JOB_STATE_UNSPECIFIED;
+  // A watch that is repeated goes on where it was.
+  return untilAvailable(async () => {
+    for await (const { video, resumeToken } of client.watchVideo({ id, resumeToken: String(count) })) {
+      if (Number(resumeToken) !== ++count) {
+        return undefined;
+      }
+      state = video!.state;
+    }
+    return state === JobState.JOB_STATE_SUCCEEDED ? count : undefined;
+  });
+}
+
+/** Repeats a call while the server is UNAVAILABLE, as the program's clients do: on a busy machine the database can be late. */
+async function untilAvailable<T>(call: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return (await create(settings, clientId)).id;
+      return await call();
     } catch (error) {
       if (attempt === maxAttempts || (error as FusionError).code !== Status.UNAVAILABLE) {
         throw error;
@@ -122,17 +143,4 @@ async function createJob({ create }: TestClient, settings: Partial<VideoSettings
       await pause(1000);
     }
   }
-}
-
-/** How many changes came from the first to the last; `undefined`: not every one, once, in order. */
-async function watch({ client }: TestClient, id: string): Promise<number | undefined> {
-  let count = 0;
-  let state: JobState = JobState.JOB_STATE_UNSPECIFIED;
-  for await (const { video, resumeToken } of client.watchVideo({ id, resumeToken: '0' })) {
-    if (Number(resumeToken) !== ++count) {
-      return undefined;
-    }
-    state = video!.state;
-  }
-  return state === JobState.JOB_STATE_SUCCEEDED ? count : undefined;
 }
