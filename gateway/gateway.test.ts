@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import sharp from 'sharp';
+import { Sampler } from '../proto/gen/fusionframes/v1/tensor.ts';
 import {
   type DownloadVideoRequest,
   FrameRate,
@@ -119,7 +120,11 @@ describe('a prompt becomes a video', () => {
           'The last 6 tokens of the prompt have no effect: the text encoder reads 24',
           'The model does not know these words of the prompt: großer, 🦊',
         ]);
-        const overflowing = await gateway.create({ prompt: 'overflow', negativePrompt: 'overflow' });
+        const overflowing = await gateway.create({
+          prompt: 'overflow',
+          negativePrompt: 'overflow',
+          keyframes: { sampler: Sampler.SAMPLER_UNSPECIFIED, steps: 3, guidanceScale: 1 },
+        });
         expect((await gateway.watch(overflowing.id)).at(-1)!.warnings.slice(1)).toEqual([
           'The prompt has no effect: the text encoder overflowed on it',
           'The negative prompt has no effect: the text encoder overflowed on it',

@@ -39,5 +39,5 @@ test('the page shows figures and growth, and escapes their names', () => {
   expect(page).toContain('a &lt;processor>');
   expect(page).toContain('a &amp; b');
   expect(page).toContain('class="missed"');
-  expect(page).toContain('exponent 1.00; memory 100, 100, 100 MiB');
+  expect(page).toContain('exponent 1.00; dashed: memory, 100, 100, 100 MiB');
 });
