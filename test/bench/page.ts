@@ -25,7 +25,7 @@ export function pageOf({ machine, rows }: Results): string {
   td, th { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--grid); vertical-align: top; }
   td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
   small { opacity: .7; display: block; }
-  figure { display: inline-block; margin: 1rem 1rem 0 0; }
+  figure { display: inline-block; width: 21rem; margin: 1rem 1rem 0 0; vertical-align: top; }
   svg { width: 20rem; height: 14rem; overflow: visible; }
   svg text { font-size: 11px; fill: currentColor; }
   meter-bar { display: block; width: 9rem; height: .8rem; position: relative; background: var(--grid); }

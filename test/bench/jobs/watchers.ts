@@ -131,13 +131,17 @@ function watch({ client }: TestClient, id: string): Promise<number | undefined> 
   });
 }
 
-/** Repeats a call while the server is UNAVAILABLE, as the program's clients do: on a busy machine the database can be late. */
+/**
+ * Repeats a call that may succeed later: on a busy machine the database can be late, and 500 watches that begin at once are more than
+ * the gateway lets one address have pending.
+ */
 async function untilAvailable<T>(call: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await call();
     } catch (error) {
-      if (attempt === maxAttempts || (error as FusionError).code !== Status.UNAVAILABLE) {
+      const { code } = error as FusionError;
+      if (attempt === maxAttempts || (code !== Status.UNAVAILABLE && code !== Status.RESOURCE_EXHAUSTED)) {
         throw error;
       }
       await pause(1000);
