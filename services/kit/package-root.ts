@@ -7,7 +7,16 @@ export const packageRoot = findPackageRoot(dirname(fileURLToPath(import.meta.url
 
 /** The version that package.json names. */
 export function packageVersion(): string {
-  return JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')).version;
+  return packageFile().version;
+}
+
+/** The exact version of a dependency. */
+export function dependencyVersion(name: string): string {
+  return packageFile().dependencies[name]!;
+}
+
+function packageFile(): { version: string; dependencies: Record<string, string> } {
+  return JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8'));
 }
 
 function findPackageRoot(folder: string): string {

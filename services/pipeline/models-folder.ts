@@ -9,7 +9,7 @@ export const modelsSettings = {
     name: 'FUSIONFRAMES_MODELS_FOLDER',
     description:
       'Folder that checkpoints are pulled to (`weights/`) and model repositories are built in (`repository/`), and that keeps an ' +
-      'empty database (`database/`), which temporary ones are copied from; empty: ' +
+      'empty database (`database/`), which temporary ones are copied from, and optimized graphs (`optimized/`, at most 1 GiB); empty: ' +
       "`triton-models/` of a checkout, or the user's data folder for an installed package",
     schema: text(''),
   },

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { InferenceSession } from 'onnxruntime-node';
 import type { ModelSignature, SessionOptions, TensorSignature } from './session-messages.ts';
@@ -16,12 +16,16 @@ export async function openSession({
   intraOpThreads,
   provider = 'cpu',
   isOptimized = true,
+  optimizedFile,
+  writesOptimized,
 }: SessionOptions): Promise<OpenSession> {
   const options: InferenceSession.SessionOptions = {
     executionProviders: [provider],
     intraOpNumThreads: intraOpThreads,
     interOpNumThreads: 1,
-    graphOptimizationLevel: isOptimized ? 'all' : 'disabled',
+    // `all` is for this CPU.
+    graphOptimizationLevel: writesOptimized !== undefined ? 'extended' : isOptimized ? 'all' : 'disabled',
+    ...(writesOptimized !== undefined && { optimizedModelFilePath: writesOptimized }),
     // Otherwise each shape of inputs gets, with its second run, a block for all of a run's buffers, beside those of the first
     // run, which stay: more memory, and runs are no faster.
     enableMemPattern: false,
@@ -37,6 +41,15 @@ export async function openSession({
       },
     },
   };
+  if (optimizedFile !== undefined) {
+    const session = await InferenceSession.create(optimizedFile, options).catch(async () => {
+      // It is damaged, or is no longer there.
+      await rm(optimizedFile, { force: true }).catch(() => {});
+    });
+    if (session) {
+      return { session, signature: signatureOf(session, new Set()), bfloat16: new Set() };
+    }
+  }
   try {
     const session = await InferenceSession.create(modelFile, options);
     return { session, signature: signatureOf(session, new Set()), bfloat16: new Set() };

@@ -28,6 +28,10 @@ export interface SessionOptions {
   provider?: Provider;
   /** Whether ONNX Runtime may rewrite the graph. Default true. */
   isOptimized?: boolean | undefined;
+  /** What `writesOptimized` has written of the same model, to be loaded instead; if that fails, `modelFile` is. */
+  optimizedFile?: string | undefined;
+  /** Where the graph is written as ONNX Runtime optimizes it for any CPU. */
+  writesOptimized?: string;
 }
 
 /**

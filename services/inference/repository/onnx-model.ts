@@ -1,6 +1,8 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { FileHashes } from '../../kit/file-hashes.ts';
 import type { Logger } from '../../kit/log.ts';
+import { contentParameter } from '../../pipeline/model-manifest.ts';
 import { Scheduler } from '../batching/scheduler.ts';
 import { internal, unavailable } from '../errors.ts';
 import { ModelInstance } from '../execution/model-instance.ts';
@@ -12,6 +14,7 @@ import { pathWithin, requireFile } from './config-paths.ts';
 import { ModelFiles } from './model-files.ts';
 import { readLabels } from './model-folder.ts';
 import type { ModelSource } from './model-source.ts';
+import { optimizedFileOf, presentFile, writeOptimized } from './optimized-graphs.ts';
 import { checkSessionParameters, intraOpThreads } from './session-parameters.ts';
 import { refuseUnsupported, validateBackend, validateInstanceGroups, validateTensors } from './validate-config.ts';
 import { validateSignature } from './validate-signature.ts';
@@ -24,6 +27,8 @@ export interface ExecutionOptions {
   provider: Provider;
   maxInstancesPerModel: number;
   maxQueueSize: number;
+  /** Folder for graphs as ONNX Runtime optimizes them; undefined: none are kept. */
+  optimizedFolder: string | undefined;
   /** Hashes of model files. */
   hashes: FileHashes;
   log: Logger;
@@ -46,6 +51,11 @@ export async function loadOnnxModel(source: ModelSource, version: bigint, option
     throw internal(`unable to find '${modelFile}' for model '${declared.name}'`);
   }
   const files = await ModelFiles.open(source.folder, version, options.hashes);
+  const content = declared.parameters[contentParameter(String(version))] ?? declared.parameters[contentParameter()];
+  const optimized =
+    options.optimizedFolder !== undefined && options.provider === 'cpu' && content !== undefined
+      ? await optimizedFileOf(options.optimizedFolder, modelFile, content.stringValue)
+      : undefined;
   const start = async () => {
     // A session that loads cannot be interrupted, so none is begun while the server stops.
     if (options.signal.aborted) {
@@ -55,6 +65,7 @@ export async function loadOnnxModel(source: ModelSource, version: bigint, option
       modelFile,
       intraOpThreads: intraOpThreads(declared, options.intraOpThreads),
       provider: options.provider,
+      optimizedFile: await presentFile(optimized),
     });
     try {
       await files.requireUnchanged();
@@ -101,6 +112,12 @@ export async function loadOnnxModel(source: ModelSource, version: bigint, option
       maxInstances: Math.min(instances, options.maxInstancesPerModel),
       maxQueueSize: options.maxQueueSize,
     });
+    if (optimized !== undefined && !existsSync(optimized)) {
+      const writing = writeOptimized(optimized, modelFile, () => files.requireUnchanged());
+      options.awaitLater(
+        writing.catch((err: unknown) => options.log.debug({ model: config.name, err }, 'no optimized graph is kept')),
+      );
+    }
     return {
       name: config.name,
       version,

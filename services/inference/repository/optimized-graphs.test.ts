@@ -1,0 +1,52 @@
+import { createHash } from 'node:crypto';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from '@jest/globals';
+import { eventually } from '../../../test/support/cli.ts';
+import { withTemporaryFolder } from '../../kit/testing/temporary-folder.ts';
+import { contentHash } from '../../pipeline/model-manifest.ts';
+import { tensor } from '../../pipeline/tensor.ts';
+import { startModels } from '../../triton/testing.ts';
+import { onnxModel } from '../testing.ts';
+
+const graph = (operator: string) => onnxModel([[operator, ['X'], ['Y']]], { X: [-1] }, { Y: [-1] });
+const model = graph('Abs');
+const files = { '1/model.onnx': { bytes: model.length, sha256: createHash('sha256').update(model).digest('hex') } };
+const config = `backend: "onnxruntime" max_batch_size: 0
+  input { name: "X" data_type: TYPE_FP32 dims: [ -1 ] } output { name: "Y" data_type: TYPE_FP32 dims: [ -1 ] }
+  parameters { key: "content" value: { string_value: "${contentHash(files)}" } }`;
+
+/** What the model of a server that keeps graphs in this folder makes of −2. */
+async function answer(optimizedFolder: string, whileServing = async () => {}): Promise<number> {
+  const repository = {
+    'a/1/model.onnx': model,
+    'a/config.pbtxt': config,
+    'a/manifest.json': JSON.stringify({ files }),
+  };
+  const { client, stop } = await startModels(repository, { optimizedFolder });
+  try {
+    const inputs = { X: tensor('float32', [1], Float32Array.of(-2)) };
+    const { Y } = await client.infer({ model: 'a', inputs, signal: new AbortController().signal });
+    await whileServing();
+    return (Y!.data as Float32Array)[0]!;
+  } finally {
+    await stop();
+  }
+}
+
+test('a server keeps the optimized graph and loads it at the next start, unless it is damaged', () =>
+  withTemporaryFolder(async (folder) => {
+    const kept = async () => (await readdir(folder)).filter((name) => name.endsWith('.onnx'));
+    expect(await answer(folder, () => eventually(async () => (await kept()).length === 1))).toBe(2);
+    const [name] = await kept();
+    expect(name).toContain(contentHash(files));
+    expect(await readdir(folder)).toEqual([name]);
+
+    const path = join(folder, name!);
+    await writeFile(path, graph('Neg'));
+    expect(await answer(folder)).toBe(2);
+    await writeFile(path, graph('Sign'));
+    expect(await answer(folder)).toBe(-1);
+    await writeFile(path, 'damaged');
+    expect(await answer(folder, () => eventually(async () => (await readFile(path)).length > 100))).toBe(2);
+  }));
