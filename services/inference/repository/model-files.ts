@@ -2,7 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FileHashes } from '../../kit/file-hashes.ts';
 import { reasonOf } from '../../kit/reason-of.ts';
-import { fileFaults, manifestFiles, manifestName } from '../../pipeline/model-manifest.ts';
+import { contentHash, fileFaults, manifestFiles, manifestName } from '../../pipeline/model-manifest.ts';
 import { internal } from '../errors.ts';
 import { pathWithin } from './config-paths.ts';
 
@@ -11,11 +11,14 @@ import { pathWithin } from './config-paths.ts';
  * one, or the same request would have two answers.
  */
 export class ModelFiles {
+  /** Hash over the version's files, which are those of its manifest; undefined if it has none. */
+  readonly content: string | undefined;
   readonly #folder: string;
   /** By name. */
   readonly #found: ReadonlyMap<string, string>;
 
-  private constructor(folder: string, found: ReadonlyMap<string, string>) {
+  private constructor(folder: string, found: ReadonlyMap<string, string>, content: string | undefined) {
+    this.content = content;
     this.#folder = folder;
     this.#found = found;
   }
@@ -28,8 +31,8 @@ export class ModelFiles {
     const folder = join(modelFolder, String(version));
     const names = await readdir(folder);
     const found = await Promise.all(names.map(async (name) => [name, await identityOf(join(folder, name))] as const));
-    const files = new ModelFiles(folder, new Map(found));
-    const faults = await faultsOf(modelFolder, version, hashes);
+    const { faults, content } = await compareWithManifest(modelFolder, version, hashes);
+    const files = new ModelFiles(folder, new Map(found), content);
     if (faults.length > 0) {
       throw internal(`${faults.join('; ')}; rebuild the model, or restore the files that it was built with`);
     }
@@ -51,16 +54,22 @@ export class ModelFiles {
   }
 }
 
-async function faultsOf(modelFolder: string, version: bigint, hashes: FileHashes): Promise<string[]> {
+async function compareWithManifest(
+  modelFolder: string,
+  version: bigint,
+  hashes: FileHashes,
+): Promise<{ faults: string[]; content?: string }> {
   try {
     const files = Object.entries((await manifestFiles(modelFolder)) ?? {});
     const ofVersion = files.filter(([name]) => name.startsWith(`${version}/`));
     for (const [name] of ofVersion) {
       pathWithin(modelFolder, name, manifestName);
     }
-    return await fileFaults(modelFolder, Object.fromEntries(ofVersion), hashes);
+    const listed = Object.fromEntries(ofVersion);
+    const faults = await fileFaults(modelFolder, listed, hashes);
+    return { faults, ...(ofVersion.length > 0 && { content: contentHash(listed) }) };
   } catch (error) {
-    return [`its manifest can't be read: ${reasonOf(error)}`];
+    return { faults: [`its manifest can't be read: ${reasonOf(error)}`] };
   }
 }
 

@@ -2,7 +2,6 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { FileHashes } from '../../kit/file-hashes.ts';
 import type { Logger } from '../../kit/log.ts';
-import { contentParameter } from '../../pipeline/model-manifest.ts';
 import { Scheduler } from '../batching/scheduler.ts';
 import { internal, unavailable } from '../errors.ts';
 import { ModelInstance } from '../execution/model-instance.ts';
@@ -51,10 +50,9 @@ export async function loadOnnxModel(source: ModelSource, version: bigint, option
     throw internal(`unable to find '${modelFile}' for model '${declared.name}'`);
   }
   const files = await ModelFiles.open(source.folder, version, options.hashes);
-  const content = declared.parameters[contentParameter(String(version))] ?? declared.parameters[contentParameter()];
   const optimized =
-    options.optimizedFolder !== undefined && options.provider === 'cpu' && content !== undefined
-      ? await optimizedFileOf(options.optimizedFolder, modelFile, content.stringValue)
+    options.optimizedFolder !== undefined && options.provider === 'cpu' && files.content !== undefined
+      ? await optimizedFileOf(options.optimizedFolder, modelFile, files.content)
       : undefined;
   const start = async () => {
     // A session that loads cannot be interrupted, so none is begun while the server stops.
@@ -112,7 +110,10 @@ export async function loadOnnxModel(source: ModelSource, version: bigint, option
       maxInstances: Math.min(instances, options.maxInstancesPerModel),
       maxQueueSize: options.maxQueueSize,
     });
-    if (optimized !== undefined && !existsSync(optimized)) {
+    // A session of bfloat16 has another graph.
+    const tensors = [...first.signature.inputs, ...first.signature.outputs];
+    const isPlain = tensors.every(({ runtimeType }) => runtimeType !== 'bfloat16');
+    if (optimized !== undefined && isPlain && !existsSync(optimized)) {
       const writing = writeOptimized(optimized, modelFile, () => files.requireUnchanged());
       options.awaitLater(
         writing.catch((err: unknown) => options.log.debug({ model: config.name, err }, 'no optimized graph is kept')),

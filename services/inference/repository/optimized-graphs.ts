@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { makeFolder } from '../../kit/make-folder.ts';
 import { dependencyVersion } from '../../kit/package-root.ts';
 import { makeTemporaryFolder } from '../../kit/temporary-folder.ts';
@@ -15,13 +15,14 @@ const maxFolderBytes = 1 << 30;
  * The file in `folder` for a model's graph as ONNX Runtime optimizes it for any CPU, which loads in less than half the time and gives
  * the same bits; undefined if the model is too large.
  *
- * @param content hash over the model's files
+ * @param content hash over the version's files
  */
 export async function optimizedFileOf(folder: string, modelFile: string, content: string): Promise<string | undefined> {
   const files = await readdir(dirname(modelFile));
   const sizes = await Promise.all(files.map(async (name) => (await stat(join(dirname(modelFile), name))).size));
   const isSmall = sizes.reduce((sum, size) => sum + size, 0) <= maxModelBytes;
-  return isSmall ? join(folder, `${content}-${dependencyVersion('onnxruntime-node')}.onnx`) : undefined;
+  const name = `${content}-${dependencyVersion('onnxruntime-node')}-${basename(modelFile)}`;
+  return isSmall ? join(folder, name) : undefined;
 }
 
 /** The file if it is there; notes that it was used. */
@@ -62,7 +63,7 @@ export async function writeOptimized(
 }
 
 async function removeOldest(folder: string): Promise<void> {
-  const names = (await readdir(folder)).filter((name) => name.endsWith('.onnx'));
+  const names = (await readdir(folder)).filter((name) => /^[0-9a-f]{64}-/.test(name));
   const files = await Promise.all(
     names.map(async (name) => {
       const { size, mtimeMs } = await stat(join(folder, name));
