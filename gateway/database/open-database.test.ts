@@ -151,19 +151,22 @@ function alive(pid: number): boolean {
 test('temporary databases are copies of an empty one that is kept', () =>
   withDataFolder(async (kept) => {
     await mkdir(kept, { mode: 0o755 });
-    const created = await identifierOfTemporary(kept);
-    await eventually(async () => (await readdir(kept, { recursive: true })).join().includes('cluster/PG_VERSION'));
+    // Closing a database also ends what creates the kept one.
+    const created = await identifierOfTemporary(kept, () =>
+      eventually(async () => (await readdir(kept, { recursive: true })).join().includes('cluster/PG_VERSION')),
+    );
     const copy = await identifierOfTemporary(kept);
     expect(copy).not.toBe(created);
     expect(await identifierOfTemporary(kept)).toBe(copy);
   }));
 
 /** What PostgreSQL calls the cluster of a temporary database, which is written to and closed. */
-async function identifierOfTemporary(emptyDatabase: string): Promise<string> {
+async function identifierOfTemporary(emptyDatabase: string, whileOpen = async () => {}): Promise<string> {
   const dataFolder = await openDataFolder('', emptyDatabase);
   try {
     const { sql, close } = await openDatabase({ url: '', dataFolder, log });
     const [row] = await sql`select system_identifier::text as identifier from pg_control_system()`;
+    await whileOpen();
     await close();
     return row!.identifier;
   } finally {
