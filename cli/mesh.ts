@@ -10,7 +10,7 @@ import { openScope, type Scope } from '../services/kit/scope.ts';
 import { readSettings } from '../services/kit/settings.ts';
 import { makeTemporaryFolder } from '../services/kit/temporary-folder.ts';
 import type { ServerTls } from '../services/kit/tls.ts';
-import { modelsFolder } from '../services/pipeline/models-folder.ts';
+import { optimizedFolder } from '../services/pipeline/models-folder.ts';
 import { openGatewayParts } from './gateway-parts.ts';
 import { localAddress } from './local-address.ts';
 import type { MeshInference, MeshRepository, MeshVersion, PreparedMesh } from './mesh-stages.ts';
@@ -91,7 +91,7 @@ async function startInference(repository: string, sockets: string, log: Logger, 
       intraOpThreads,
       executionProvider,
       maxQueueSize,
-      optimizedFolder: join(modelsFolder(), 'optimized'),
+      optimizedFolder: optimizedFolder(),
       repository,
       address: localAddress(sockets, 'inference'),
       log,

@@ -1,10 +1,9 @@
-import { join } from 'node:path';
 import { requireRepository, startInferenceServer } from '../../services/inference/server.ts';
 import { inferenceSettings } from '../../services/inference/settings.ts';
 import { readTritonFlags, type TritonFlags } from '../../services/inference/triton-flags.ts';
 import { createLogger, type LogLevel } from '../../services/kit/log.ts';
 import { readSettings } from '../../services/kit/settings.ts';
-import { modelsFolder } from '../../services/pipeline/models-folder.ts';
+import { optimizedFolder } from '../../services/pipeline/models-folder.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
 import type { ServedService } from './served-service.ts';
 
@@ -30,7 +29,7 @@ export const inference: ServedService = {
           ...settings,
           allowSharedMemory: settings.allowSharedMemory === 'on',
           ...flags.options,
-          optimizedFolder: join(modelsFolder(), 'optimized'),
+          optimizedFolder: optimizedFolder(),
           repository,
           address: replaceAddress(address, flags),
           log,

@@ -31,6 +31,11 @@ export function modelsFolder(): string {
   return isInstalled ? join(userDataFolder(), 'fusionframes') : join(packageRoot, 'triton-models');
 }
 
+/** Folder of graphs as ONNX Runtime optimizes them. */
+export function optimizedFolder(): string {
+  return join(modelsFolder(), 'optimized');
+}
+
 function userDataFolder(): string {
   const { XDG_DATA_HOME, LOCALAPPDATA } = process.env;
   switch (process.platform) {
