@@ -3,6 +3,7 @@ import { Status } from 'nice-grpc-common';
 import { deferred } from '../../services/kit/deferred.ts';
 import type { ErrorReason } from '../../services/kit/error-reasons.ts';
 import { FusionError } from '../../services/kit/errors.ts';
+import { libraryVariables } from '../../services/kit/library-variables.ts';
 import { reasonOf } from '../../services/kit/reason-of.ts';
 import { timeLimit } from '../../services/kit/time-limit.ts';
 import {
@@ -18,9 +19,6 @@ const maxSeconds = 20;
 
 const maxIdleProcesses = 2;
 const maxIdleSeconds = 10;
-
-/** Loaders of libraries read them. Nothing else of the environment reaches the process: it holds secrets. */
-const passedVariables = ['LD_LIBRARY_PATH', 'DYLD_LIBRARY_PATH', 'SystemRoot', 'TMPDIR', 'TEMP'];
 
 /** Processes without a task, each with the timer that ends it: starting one takes 0.3 s of CPU time. */
 const idleProcesses = new Map<ChildProcess, NodeJS.Timeout>();
@@ -114,9 +112,7 @@ function takeProcess(): ChildProcess {
   }
   const child = fork(new URL('./decoding-process.js', import.meta.url), {
     execArgv: [],
-    env: Object.fromEntries(
-      passedVariables.flatMap((name) => (name in process.env ? [[name, process.env[name]]] : [])),
-    ),
+    env: libraryVariables(),
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   });

@@ -1,5 +1,5 @@
 import { readFile, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, parse } from 'node:path';
 import { InferenceSession } from 'onnxruntime-node';
 import type { ModelSignature, SessionOptions, TensorSignature } from './session-messages.ts';
 
@@ -38,13 +38,16 @@ export async function openSession({
         // Otherwise the arena for a run's buffers also holds the weights that are converted to float32. It doubles its size when it
         // grows, and keeps what other weights leave when they are packed for their operators.
         use_device_allocator_for_initializers: '1',
+        ...(writesOptimized !== undefined && {
+          optimized_model_external_initializers_file_name: `${parse(writesOptimized).name}.weights`,
+        }),
       },
     },
   };
   if (optimizedFile !== undefined) {
     const session = await InferenceSession.create(optimizedFile, options).catch(async () => {
-      // It is damaged, or is no longer there.
-      await rm(optimizedFile, { force: true }).catch(() => {});
+      // It or its weights are damaged, or no longer there.
+      await rm(dirname(optimizedFile), { recursive: true, force: true }).catch(() => {});
     });
     if (session) {
       return { session, signature: signatureOf(session, new Set()), bfloat16: new Set() };

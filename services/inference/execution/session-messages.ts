@@ -28,9 +28,12 @@ export interface SessionOptions {
   provider?: Provider;
   /** Whether ONNX Runtime may rewrite the graph. Default true. */
   isOptimized?: boolean | undefined;
-  /** What `writesOptimized` has written of the same model, to be loaded instead; if that fails, `modelFile` is. */
+  /**
+   * What `writesOptimized` has written of the same model, alone in a folder, to be loaded instead; if that fails, the folder is removed
+   * and `modelFile` is loaded.
+   */
   optimizedFile?: string | undefined;
-  /** Where the graph is written as ONNX Runtime optimizes it for any CPU. */
+  /** Where the graph is written as ONNX Runtime optimizes it for any CPU, with its weights beside it. */
   writesOptimized?: string;
 }
 

@@ -114,7 +114,7 @@ export async function loadOnnxModel(source: ModelSource, version: bigint, option
     const tensors = [...first.signature.inputs, ...first.signature.outputs];
     const isPlain = tensors.every(({ runtimeType }) => runtimeType !== 'bfloat16');
     if (optimized !== undefined && isPlain && !existsSync(optimized)) {
-      const writing = writeOptimized(optimized, modelFile, () => files.requireUnchanged());
+      const writing = writeOptimized(optimized, modelFile, () => files.requireUnchanged(), options.signal);
       options.awaitLater(
         writing.catch((err: unknown) => options.log.debug({ model: config.name, err }, 'no optimized graph is kept')),
       );
