@@ -4,6 +4,9 @@ import type { FrameFormat, FrameSink } from './frame-sink.ts';
 
 const columns = 5;
 
+/** Of zlib. Half the time of the usual 6 for a tenth more bytes. */
+const compressionLevel = 3;
+
 /** Writes every `stride`-th frame, starting with the first, into one PNG: rows of five, from the top left. */
 export function openStoryboardSink(path: string, { width, height, frames }: FrameFormat, stride: number): FrameSink {
   const tiles = Math.ceil(frames / stride);
@@ -26,7 +29,7 @@ export function openStoryboardSink(path: string, { width, height, frames }: Fram
       index++;
     },
     async finish() {
-      const picture = sharp(canvas, { raw: { ...size, channels: 3 } }).png();
+      const picture = sharp(canvas, { raw: { ...size, channels: 3 } }).png({ compressionLevel });
       await writeWhole(path, (partial) => picture.toFile(partial));
     },
     async abort() {},

@@ -25,7 +25,7 @@ export const decoderStage: Stage = {
     service(DecoderServiceDefinition, {
       async *decode(requests: AsyncIterable<DecodeRequest>, { signal }) {
         const { latents, priority, model } = await receiveTask(requests, context.preset);
-        await context.model.confirm(model, signal);
+        await context.model.confirmRecent(model, signal);
         const [total = 0] = latents.shape;
         const backendTime = new BackendTime();
         let index = 0;

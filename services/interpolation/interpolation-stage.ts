@@ -36,7 +36,7 @@ export const interpolationStage: Stage = {
     service(InterpolationServiceDefinition, {
       async *interpolate(requests: AsyncIterable<InterpolateRequest>, { signal }) {
         const task = await receiveTask(requests, context.preset);
-        await context.model.confirm(task.model, signal);
+        await context.model.confirmRecent(task.model, signal);
         const { frames, frameSize } = task;
         const [count = 0, ...frameShape] = frames.shape;
         const backendTime = new BackendTime();
@@ -84,6 +84,7 @@ function openCheckpoints({ model }: StageContext, task: InterpolationTask, signa
       ...(prompt ? [tensorBytes(prompt.context), tensorBytes(prompt.contextMask)] : []),
     ],
     findModel: () => model.identify(signal),
+    findFirstModel: () => model.identifyRecent(signal),
   });
 }
 

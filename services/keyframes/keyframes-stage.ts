@@ -34,7 +34,7 @@ export const keyframesStage: Stage = {
     service(KeyframesServiceDefinition, {
       async *generateKeyframes(request: GenerateKeyframesRequest, { signal }) {
         const task = readTask(request, context.preset);
-        await context.model.confirm(request.model, signal);
+        await context.model.confirmRecent(request.model, signal);
         const backendTime = new BackendTime();
         let latents: Float32Array = new Float32Array();
         const checkpoints = await openCheckpoints(context, task, signal);
@@ -147,5 +147,6 @@ function openCheckpoints({ model }: StageContext, task: KeyframesTask, signal: A
       ...texts.flatMap(({ context, contextMask }) => [tensorBytes(context), tensorBytes(contextMask)]),
     ],
     findModel: () => model.identify(signal),
+    findFirstModel: () => model.identifyRecent(signal),
   });
 }

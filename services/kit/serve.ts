@@ -126,15 +126,13 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     .use(traceServerCalls)
     .use(errorDetailsServerMiddleware)
     .use(reportErrors(log))
-    .use(boundDuration((options.callTimeoutSeconds ?? 3600) * 1000))
-    .use(endOnStop(stopping.signal));
+    .use(endInTime((options.callTimeoutSeconds ?? 3600) * 1000, stopping.signal));
 
   const admit = boundConcurrency(options.maxConcurrentCalls ?? defaultConcurrentCalls);
   const reflected: string[] = [];
-  for (const { definition, implementation, middleware = passOn } of services) {
-    server
-      .with(admit)
-      .with(middleware)
+  for (const { definition, implementation, middleware } of services) {
+    const admitted = server.with(admit);
+    (middleware ? admitted.with(middleware) : admitted)
       .with(refuseInvalidText)
       .add(withStrictText(definition), implementation as ServiceImplementation<CompatServiceDefinition>);
     reflected.push(fullName(definition));
@@ -253,13 +251,6 @@ function reportErrors(log: Logger) {
   };
 }
 
-async function* passOn<Request, Response>(
-  call: ServerMiddlewareCall<Request, Response>,
-  context: CallContext,
-): AsyncGenerator<Response, Response | void, undefined> {
-  return yield* call.next(call.request, context);
-}
-
 function boundConcurrency(limit: number) {
   let running = 0;
   return async function* <Request, Response>(
@@ -287,20 +278,34 @@ function boundConcurrency(limit: number) {
   };
 }
 
-function boundDuration(milliseconds: number) {
+/**
+ * Ends calls that last too long, and when the server stops, those that ask for it with `abortOnTerminate`: health watches, which last
+ * as long as the server. A drain does not wait for them. One signal for all reasons, because each costs as much as a small message.
+ */
+function endInTime(milliseconds: number, stopping: AbortSignal) {
   return async function* <Request, Response>(
     call: ServerMiddlewareCall<Request, Response>,
     context: CallContext,
   ): AsyncGenerator<Response, Response | void, undefined> {
-    const expired = new AbortController();
-    const timer = setTimeout(() => expired.abort(), milliseconds).unref();
+    const ended = new AbortController();
+    let isExpired = false;
+    const timer = setTimeout(() => {
+      isExpired = true;
+      ended.abort();
+    }, milliseconds).unref();
+    const end = () => ended.abort();
+    const endOn = (signal: AbortSignal) => {
+      signal.addEventListener('abort', end);
+      if (signal.aborted) {
+        end();
+      }
+    };
+    endOn(context.signal);
+    const abortOnTerminate = () => endOn(stopping);
     try {
-      return yield* call.next(call.request, {
-        ...context,
-        signal: AbortSignal.any([context.signal, expired.signal]),
-      });
+      return yield* call.next(call.request, { ...context, signal: ended.signal, abortOnTerminate } as CallContext);
     } catch (error) {
-      if (expired.signal.aborted && isAbortError(error)) {
+      if (isExpired && isAbortError(error)) {
         throw new FusionError(
           Status.DEADLINE_EXCEEDED,
           `${call.method.path} took longer than this server allows (${milliseconds / 1000} s)`,
@@ -309,31 +314,7 @@ function boundDuration(milliseconds: number) {
       throw error;
     } finally {
       clearTimeout(timer);
-    }
-  };
-}
-
-/** Health watches last as long as the server; this ends them so that a drain does not wait for them. */
-function endOnStop(stopping: AbortSignal) {
-  return async function* <Request, Response>(
-    call: ServerMiddlewareCall<Request, Response>,
-    context: CallContext,
-  ): AsyncGenerator<Response, Response | void, undefined> {
-    const ended = new AbortController();
-    const end = () => ended.abort();
-    const abortOnTerminate = () => {
-      stopping.addEventListener('abort', end);
-      if (stopping.aborted) {
-        end();
-      }
-    };
-    try {
-      return yield* call.next(call.request, {
-        ...context,
-        signal: AbortSignal.any([context.signal, ended.signal]),
-        abortOnTerminate,
-      } as CallContext);
-    } finally {
+      context.signal.removeEventListener('abort', end);
       stopping.removeEventListener('abort', end);
     }
   };

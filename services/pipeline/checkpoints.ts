@@ -16,6 +16,8 @@ export interface CheckpointsOptions {
   inputs: readonly (string | Uint8Array)[];
   /** Identifies the model that is loaded; undefined if nothing does. */
   findModel(): Promise<string | undefined>;
+  /** The same before the run begins. Default: as `findModel`. */
+  findFirstModel?(): Promise<string | undefined>;
 }
 
 /** A step of a run, and its state as arrays of equal length. */
@@ -42,11 +44,12 @@ export class Checkpoints {
 
   /** Throws the error of `findModel` if a checkpoint would be lost. */
   static async open(options: CheckpointsOptions): Promise<Checkpoints> {
-    const { seconds, given } = options;
+    const { seconds, given, findFirstModel = options.findModel } = options;
+    const first = { ...options, findModel: findFirstModel };
     if (given) {
-      return new Checkpoints(options, await nameRun(options));
+      return new Checkpoints(options, await nameRun(first));
     }
-    return new Checkpoints(options, seconds > 0 ? await nameIfKnown(options) : undefined);
+    return new Checkpoints(options, seconds > 0 ? await nameIfKnown(first) : undefined);
   }
 
   /** The pieces of a checkpoint after this step, if one is due. */

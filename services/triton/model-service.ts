@@ -6,7 +6,7 @@ import type { ServedModel } from './served-model.ts';
 export function modelService(model: ServedModel): Service {
   return service(ModelServiceDefinition, {
     async describeModel(_, { signal }) {
-      return { model: (await model.identify(signal)) ?? '' };
+      return { model: (await model.identifyRecent(signal)) ?? '' };
     },
   });
 }

@@ -8,6 +8,9 @@ import type { TritonClient } from './triton-client.ts';
 
 const callSeconds = 10;
 
+/** How old a recent answer may be, milliseconds: the steps of one job's stage that ask before it begins take less. */
+const recentMilliseconds = 1000;
+
 /** Part of every model's name; increased if a stage makes other results of the same request. */
 const format = 1;
 
@@ -17,6 +20,8 @@ export class ServedModel {
   readonly #stage: StageName;
   readonly #models: readonly string[];
   readonly #settings: string;
+  /** The last answer, and when the inference server was asked, as `performance.now()`. */
+  #last: { identity: string; askedAt: number } | undefined;
 
   constructor(triton: TritonClient, stage: StageName, preset: Preset) {
     this.#triton = triton;
@@ -39,17 +44,40 @@ export class ServedModel {
    * model was built by an earlier release, or the server lacks this extension of the protocol.
    */
   async identify(signal: AbortSignal): Promise<string | undefined> {
+    const askedAt = performance.now();
     const [contents, runtime] = await Promise.all([
       Promise.all(this.#models.map((model) => modelContent(this.#triton, model, signal))),
       this.#runtime(signal),
     ]);
+    if (contents.includes(undefined)) {
+      this.#last = undefined;
+      return undefined;
+    }
     const parts = [format, ...contents, runtime, this.#settings];
-    return contents.includes(undefined) ? undefined : createHash('sha256').update(parts.join('\n')).digest('hex');
+    const identity = createHash('sha256').update(parts.join('\n')).digest('hex');
+    this.#last = { identity, askedAt };
+    return identity;
+  }
+
+  /** The same, or what it was up to a second ago: enough before work after which {@link confirm} asks again. */
+  async identifyRecent(signal: AbortSignal): Promise<string | undefined> {
+    const last = this.#last;
+    const isRecent = last !== undefined && performance.now() - last.askedAt < recentMilliseconds;
+    return isRecent ? last.identity : this.identify(signal);
   }
 
   /** Throws UNAVAILABLE unless the model is the one that a request names; any is if it names none. */
   async confirm(expected: string, signal: AbortSignal): Promise<void> {
-    if (expected !== '' && (await this.identify(signal)) !== expected) {
+    this.#requireSame(expected, expected === '' ? '' : await this.identify(signal));
+  }
+
+  /** The same with {@link identifyRecent}. */
+  async confirmRecent(expected: string, signal: AbortSignal): Promise<void> {
+    this.#requireSame(expected, expected === '' ? '' : await this.identifyRecent(signal));
+  }
+
+  #requireSame(expected: string, identity: string | undefined): void {
+    if (identity !== expected) {
       const message = `The model ${stages[this.#stage].model} is not the one that the request names: it was replaced`;
       throw new FusionError(Status.UNAVAILABLE, message, { reason: 'MODEL_CHANGED' });
     }
