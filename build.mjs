@@ -37,13 +37,18 @@ function generateContracts() {
   const digest = hash.digest('hex');
   const stamp = inRoot('proto', 'gen', '.sources');
   const descriptors = inRoot('dist', 'proto', 'gen', 'descriptors.binpb');
-  if (existsSync(descriptors) && existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) {
+  const ofConfig = inRoot('dist', 'proto', 'gen', 'model-config.binpb');
+  const isBuilt = [descriptors, ofConfig, stamp].every((path) => existsSync(path));
+  if (isBuilt && readFileSync(stamp, 'utf8') === digest) {
     return;
   }
   rmSync(inRoot('proto', 'gen'), { recursive: true, force: true });
   run('buf', 'generate', 'proto', '--template', 'proto/buf.gen.yaml', '--output', 'proto');
   mkdirSync(dirname(descriptors), { recursive: true });
   run('buf', 'build', 'proto', '-o', descriptors);
+  // Read at every start of an inference server, ten times as fast as all of them.
+  const configFile = 'proto/inference/model_config.proto';
+  run('buf', 'build', 'proto', '--path', configFile, '--exclude-source-info', '-o', ofConfig);
   writeFileSync(stamp, digest);
 }
 

@@ -1,7 +1,7 @@
 import { invalidField, inWords } from '../kit/errors.ts';
 
 /** Encodes elements as BYTES data: each is preceded by its length, 4 bytes little-endian. */
-export function encodeBytesElements(elements: readonly Uint8Array[]): Uint8Array {
+export function encodeBytesElements(elements: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const size = elements.reduce((sum, element) => sum + 4 + element.byteLength, 0);
   const data = new Uint8Array(size);
   const view = new DataView(data.buffer);

@@ -6,7 +6,6 @@ import { FusionError } from '../../services/kit/errors.ts';
 import { reasonOf } from '../../services/kit/reason-of.ts';
 import { type ModelKey, modelNamesOf, type Preset, presetPath, weightsKeyOf } from '../../services/pipeline/preset.ts';
 import type { Checkpoint, StoredTensor } from '../checkpoints/checkpoint.ts';
-import { openCheckpoint } from '../checkpoints/open-checkpoint.ts';
 import { isSelected, selectTensors, type TensorSelection } from '../checkpoints/select-tensors.ts';
 import { unwrapNames } from '../checkpoints/unwrap-names.ts';
 import type { Network } from '../networks/architecture.ts';
@@ -72,6 +71,8 @@ export async function openSources(
   const notes: string[] = [];
   for (const source of sources) {
     const unwrap = (names: readonly string[]) => unwrapNames(names, parameters, source);
+    // Imported here, because a repository that is up to date needs none of the file formats.
+    const { openCheckpoint } = await import('../checkpoints/open-checkpoint.ts');
     const checkpoint = await openCheckpoint(source.path, (names) => {
       const { rename } = unwrap(names);
       return (name) => {

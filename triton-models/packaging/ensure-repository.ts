@@ -1,29 +1,18 @@
-import { mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
 import { Status } from 'nice-grpc-common';
-import { explainDiskFull } from '../../services/kit/disk-full.ts';
-import { FusionError, invalidField } from '../../services/kit/errors.ts';
+import { FusionError } from '../../services/kit/errors.ts';
 import { FileHashes } from '../../services/kit/file-hashes.ts';
-import { makeFolder } from '../../services/kit/make-folder.ts';
-import { reasonOf } from '../../services/kit/reason-of.ts';
 import { modelsToServe } from '../../services/pipeline/called-models.ts';
 import { hashesName } from '../../services/pipeline/model-manifest.ts';
-import { chosenModelsFolder, modelsFolder } from '../../services/pipeline/models-folder.ts';
+import { modelsFolder } from '../../services/pipeline/models-folder.ts';
 import { modelNames, type Preset } from '../../services/pipeline/preset.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
-import { referenceInputs } from '../references/reference-inputs.ts';
-import { engineProfiles, itemsOfRequest } from '../tensorrt/engine-profiles.ts';
-import { type Devices, type EnginePlan, planEngines } from '../tensorrt/plan-engines.ts';
-import { addVersion } from './add-version.ts';
-import { buildModel } from './build-model.ts';
-import { checkCheckpoints, type PlannedModel } from './check-checkpoints.ts';
+import type { Devices, EnginePlan } from '../tensorrt/plan-engines.ts';
 import { followArguments } from './follow-arguments.ts';
-import { type Manifest, readManifest, sourcesHash, writeManifest } from './manifest.ts';
-import { keyframeEncoders } from './movq-models.ts';
-import { findTokenizer, includeTokenizer, placeTokenizer, tokenizerName } from './place-tokenizer.ts';
-import { type LoraRequest, type PlannedLoras, planLoras } from './plan-loras.ts';
-import type { RecordedCall } from './record-references.ts';
+import { readManifest, sourcesHash } from './manifest.ts';
+import { findTokenizer, placeTokenizer, tokenizerName } from './place-tokenizer.ts';
+import type { LoraRequest, PlannedLoras } from './plan-loras.ts';
+import type { ReplacingOptions, RepositoryPlan } from './replace-model.ts';
 import { type ServedModel, servedModels } from './served-models.ts';
 import { type WeightsState, weightsState } from './weights-state.ts';
 import { randomWeightsWarnings } from './weights-warnings.ts';
@@ -93,10 +82,6 @@ export interface Repository {
   warnings: string[];
 }
 
-// A build that takes longer has died and left its folder behind.
-const maxBuildMilliseconds = 3_600_000;
-const buildingPrefix = '.building-';
-
 /**
  * Brings a preset's model repository up to date. Models whose preset, weights and builder are unchanged are left alone;
  * the others are replaced atomically. All checkpoints are checked before anything is written. Throws NOT_FOUND if one
@@ -107,13 +92,17 @@ export async function ensureRepository(preset: Preset, options: RepositoryOption
   const { target = 'onnxruntime', checkpoint } = options;
   const from = checkpoint && resolve(checkpoint);
   const usual = await Promise.all(servedModels(preset, from).map(followArguments));
-  const models = [...usual, ...(await keyframeEncoders(preset, options.encoder, from))];
+  const encoders = options.encoder
+    ? await (await import('./movq-models.ts')).keyframeEncoders(preset, options.encoder, from)
+    : [];
+  const models = [...usual, ...encoders];
   const engine = target === 'onnxruntime' ? undefined : target.tensorrt;
+  const engines = engine && (await import('../tensorrt/plan-engines.ts')).planEngines(preset, models, engine);
   const built = await ensureModels(engine ? `${preset.name}-tensorrt` : preset.name, models, {
     ...options,
-    engines: engine && planEngines(preset, models, engine),
+    engines,
     record: options.record ?? engine !== undefined,
-    callsOf: (model) => callsToRecord(preset, model),
+    callsOf: async (model) => (await import('./calls-to-record.ts')).callsToRecord(preset, model),
     servedWith: (changed) => modelsToServe(changed, preset),
     tokenizers: new Map([[modelNames.textEncoder, await findTokenizer(preset, checkpoint)]]),
     beforeWriting: () => (checkpoint === undefined ? Promise.resolve() : placeTokenizer(preset, checkpoint)),
@@ -122,18 +111,8 @@ export async function ensureRepository(preset: Preset, options: RepositoryOption
   return { ...built, warnings: randomWeightsWarnings(preset, making) };
 }
 
-/** A call of one item for each profile that an engine of the model has. */
-function callsToRecord(preset: Preset, { name, interface: { inputs } }: ServedModel): RecordedCall[] {
-  const endpoints = Object.entries(inputs).map(([input, spec]) => ({ name: input, ...spec }));
-  return engineProfiles(preset, name, endpoints, itemsOfRequest(preset, name)).map((profile) => {
-    const shapes = Object.fromEntries(Object.entries(profile.shapes).map(([input, { opt }]) => [input, opt]));
-    return { name: profile.name, inputs: referenceInputs(preset, endpoints, shapes) };
-  });
-}
-
 interface ModelsOptions extends Omit<RepositoryOptions, 'target'> {
-  /** Calls for engines' warm-ups and for references. */
-  callsOf?: (model: ServedModel) => RecordedCall[];
+  callsOf?: ReplacingOptions['callsOf'];
   /** How engines are compiled, by model; default: portable models. */
   engines?: ReadonlyMap<string, EnginePlan> | undefined;
   /** The changed models and those that the same stages call. Default: no others. */
@@ -160,7 +139,7 @@ export async function ensureModels(
   const hashes = new FileHashes(join(folder, hashesName));
   const planned = await planModels(served, folder, hashes, options);
   const missing = planned.filter(({ existing }) => existing === undefined);
-  const checkpoints = await checkCheckpoints(missing, options.ignoreExtra);
+  const { checkpoints, replace } = await prepareReplacing(missing, options.ignoreExtra);
   await options.beforeWriting?.();
   const models: RepositoryModel[] = [];
   for (const plan of planned) {
@@ -169,7 +148,7 @@ export async function ensureModels(
     const { name } = plan.model;
     const { manifest, notes } = plan.existing
       ? { manifest: plan.existing, notes: [] }
-      : await replaceModel(plan, checkpoints.get(name)!, folder, hashes, options);
+      : await replace!(plan, checkpoints.get(name)!, folder, hashes, options);
     const { weights, parameters, bytes } = manifest;
     const seconds = (performance.now() - started) / 1000;
     models.push({
@@ -187,20 +166,20 @@ export async function ensureModels(
   return { folder, models };
 }
 
-function notesOf(checkpoint: Checkpoint | 'random' | undefined): readonly string[] {
-  return (typeof checkpoint === 'object' && checkpoint.notes) || [];
+/** Checks the checkpoints of models that must be built. What builds is imported only here: mostly every model is up to date. */
+async function prepareReplacing(missing: readonly RepositoryPlan[], ignoreExtra: boolean | undefined) {
+  if (missing.length === 0) {
+    return { checkpoints: new Map<string, Checkpoint | 'random'>() };
+  }
+  const [{ checkCheckpoints }, { replaceModel }] = await Promise.all([
+    import('./check-checkpoints.ts'),
+    import('./replace-model.ts'),
+  ]);
+  return { checkpoints: await checkCheckpoints(missing, ignoreExtra), replace: replaceModel };
 }
 
-interface RepositoryPlan extends PlannedModel {
-  sources: string;
-  engine: EnginePlan | undefined;
-  /** The text encoder's tokenizer, to be placed next to its model. */
-  tokenizer: string | undefined;
-  loras: PlannedLoras | undefined;
-  /** The manifest of the model's folder, if it is whole. */
-  found: Manifest | undefined;
-  /** The existing models that are up to date. */
-  existing: Omit<Manifest, 'versions' | 'files'> | undefined;
+function notesOf(checkpoint: Checkpoint | 'random' | undefined): readonly string[] {
+  return (typeof checkpoint === 'object' && checkpoint.notes) || [];
 }
 
 async function planModels(
@@ -220,7 +199,8 @@ async function planModels(
     signal,
   }: ModelsOptions,
 ): Promise<RepositoryPlan[]> {
-  const changes = await planLoras(models, requests, signal);
+  const changes: ReadonlyMap<string, PlannedLoras> =
+    requests.length > 0 ? await (await import('./plan-loras.ts')).planLoras(models, requests, signal) : new Map();
   const served = servedWith([...changes.keys()]);
   const planned: RepositoryPlan[] = [];
   for (const model of models.filter(({ name }) => !onlyChanged || served.has(name))) {
@@ -250,109 +230,4 @@ function noFirstVersion(model: string, version: number, folder: string): FusionE
     `${model}: ${folder} must have its version 1, beside which version ${version} is added: build it first`,
     { reason: 'REPOSITORY_NOT_WRITABLE', field: 'repository' },
   );
-}
-
-async function replaceModel(
-  { model, weights, sources, engine, tokenizer, loras, found }: RepositoryPlan,
-  checkpoint: Checkpoint | 'random',
-  folder: string,
-  hashes: FileHashes,
-  { callsOf, record = false, link, version, signal }: ModelsOptions,
-): Promise<{ manifest: Manifest; notes: readonly string[] }> {
-  const building = await makeBuildingFolder(folder);
-  try {
-    const fresh = join(building, model.name);
-    const calls = engine || record ? callsOf?.(model) : undefined;
-    const parts = { engine, calls, record: record && version === undefined, link, loras, version, signal };
-    const { notes, ...built } = await buildModel(model, checkpoint, fresh, parts);
-    const files = { ...built.files, ...(tokenizer && (await includeTokenizer(tokenizer, fresh))) };
-    const own = { sources, weights, ...built, files };
-    const target = join(folder, model.name);
-    const manifest =
-      version === undefined ? own : await addVersion(target, fresh, version, { existing: found!, built: own });
-    if (version === undefined) {
-      await writeManifest(fresh, manifest);
-      const placed = await readManifest(target, hashes, signal);
-      if (placed?.sources === sources && isDeepStrictEqual(placed.files, files)) {
-        // Another process was faster, and may be loading the same files already.
-        return { manifest: placed, notes };
-      }
-    }
-    await replaceFolder(fresh, target, join(building, 'replaced'));
-    for (const [name, { sha256 }] of Object.entries(manifest.files)) {
-      // Another process may already have placed its own build there.
-      await hashes.note(join(target, name), sha256).catch(ignoreMissing);
-    }
-    return { manifest: own, notes: [...notes, ...(version === undefined ? removedVersions(found) : [])] };
-  } catch (error) {
-    throw describeFailure(error, model.name, folder);
-  } finally {
-    await rm(building, { recursive: true, force: true });
-  }
-}
-
-function removedVersions(found: Manifest | undefined): string[] {
-  const numbers = Object.keys(found?.versions ?? {});
-  return numbers.length > 0 ? [`version ${numbers.join(', ')} was removed: build it again`] : [];
-}
-
-async function makeBuildingFolder(folder: string): Promise<string> {
-  try {
-    await makeFolder(folder);
-    await removeDeadBuilds(folder);
-    return await mkdtemp(join(folder, buildingPrefix));
-  } catch (error) {
-    const { name, value } = chosenModelsFolder();
-    if (value !== '' && folder.startsWith(join(resolve(value), 'repository'))) {
-      throw invalidField(name, value, `a folder that can be created and written to (${reasonOf(error)})`);
-    }
-    throw new FusionError(
-      Status.FAILED_PRECONDITION,
-      `model repository: ${folder} can't be written: ${reasonOf(error)}`,
-      { reason: 'REPOSITORY_NOT_WRITABLE', field: 'repository', cause: error },
-    );
-  }
-}
-
-async function removeDeadBuilds(folder: string): Promise<void> {
-  for (const name of (await readdir(folder)).filter((entry) => entry.startsWith(buildingPrefix))) {
-    const path = join(folder, name);
-    const age = await stat(path).then(
-      ({ mtimeMs }) => Date.now() - mtimeMs,
-      () => 0,
-    );
-    if (age > maxBuildMilliseconds) {
-      await rm(path, { recursive: true, force: true });
-    }
-  }
-}
-
-/** Moves `fresh` to `target`, replacing anything that was there or that another process puts there. */
-async function replaceFolder(fresh: string, target: string, replaced: string): Promise<void> {
-  for (let attempt = 0; ; attempt++) {
-    await rename(target, `${replaced}-${attempt}`).catch(ignoreMissing);
-    try {
-      return await rename(fresh, target);
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if ((code !== 'ENOTEMPTY' && code !== 'EEXIST') || attempt === 10) {
-        throw error;
-      }
-    }
-  }
-}
-
-function ignoreMissing(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'ENOENT') {
-    throw error;
-  }
-}
-
-/** For a model's weights, the report includes the model's name. */
-function describeFailure(error: unknown, model: string, folder: string): unknown {
-  if (error instanceof FusionError && error.field === 'checkpoint') {
-    const { code, message, reason, field } = error;
-    return new FusionError(code, `${model}: ${message}`, { reason, field, cause: error });
-  }
-  return explainDiskFull(error, `model repository ${folder}`, { field: 'repository' });
 }

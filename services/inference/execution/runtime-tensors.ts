@@ -1,5 +1,4 @@
 import { Tensor } from 'onnxruntime-node';
-import { decodeBytesElements, encodeBytesElements } from '../../pipeline/bytes-elements.ts';
 import { elementsOf } from '../../pipeline/element-types.ts';
 import { fromBfloat16, toBfloat16 } from '../../pipeline/half-floats.ts';
 import type { Feed, Fetched } from './session-messages.ts';
@@ -9,12 +8,10 @@ Reflect.deleteProperty(globalThis, 'Float16Array');
 
 export type FeedInMemory = Feed & { data: Uint8Array<ArrayBuffer> };
 
-/** The caller's data is not a valid tensor. */
-export class InvalidInputError extends Error {}
-
 /** The runtime's tensor over the feed's own buffer; only text, bfloat16 and elements that are not aligned are copied. */
-export function toRuntimeTensor(feed: FeedInMemory): Tensor {
+export async function toRuntimeTensor(feed: FeedInMemory): Promise<Tensor> {
   if (feed.runtimeType === 'string') {
+    const { decodeTexts } = await importTexts();
     return new Tensor('string', decodeTexts(feed), feed.dims);
   }
   if (feed.runtimeType === 'bfloat16') {
@@ -25,12 +22,11 @@ export function toRuntimeTensor(feed: FeedInMemory): Tensor {
 }
 
 /** An output's bytes, in a buffer of their own. */
-export function fromRuntimeTensor(name: string, tensor: Tensor, isBfloat16: boolean): Fetched {
+export async function fromRuntimeTensor(name: string, tensor: Tensor, isBfloat16: boolean): Promise<Fetched> {
   const dims = [...tensor.dims];
   if (tensor.type === 'string') {
-    const encoder = new TextEncoder();
-    const elements = (tensor.data as string[]).map((text) => encoder.encode(text));
-    return { name, dims, data: encodeBytesElements(elements).buffer as ArrayBuffer };
+    const { encodeTexts } = await importTexts();
+    return { name, dims, data: encodeTexts(tensor.data as string[]).buffer };
   }
   if (isBfloat16) {
     return { name, dims, data: toBfloat16(tensor.data as Float32Array).buffer as ArrayBuffer };
@@ -44,15 +40,5 @@ export function fromRuntimeTensor(name: string, tensor: Tensor, isBfloat16: bool
   };
 }
 
-function decodeTexts(feed: FeedInMemory): string[] {
-  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-  return decodeBytesElements(feed.data).map((element, index) => {
-    try {
-      return decoder.decode(element);
-    } catch {
-      throw new InvalidInputError(
-        `element ${index} of input '${feed.name}' is not UTF-8 text, the only BYTES accepted here`,
-      );
-    }
-  });
-}
+/** Few models have texts, and every model has a thread that would spend a third of its start on this import. */
+const importTexts = () => import('./text-elements.ts');

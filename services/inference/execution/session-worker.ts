@@ -2,8 +2,9 @@ import { type MessagePort, parentPort } from 'node:worker_threads';
 import { env, type InferenceSession } from 'onnxruntime-node';
 import { type FileRange, readRange, writeRange } from '../../kit/file-ranges.ts';
 import { bufferOf, freeBuffer, isWorthKeeping, keepSpare } from '../../kit/spare-buffers.ts';
+import { InvalidInputError } from './invalid-input-error.ts';
 import { type OpenSession, openSession } from './open-session.ts';
-import { type FeedInMemory, fromRuntimeTensor, InvalidInputError, toRuntimeTensor } from './runtime-tensors.ts';
+import { type FeedInMemory, fromRuntimeTensor, toRuntimeTensor } from './runtime-tensors.ts';
 import type {
   Feed,
   Fetched,
@@ -103,11 +104,13 @@ async function run(
   feeds: readonly FeedInMemory[],
   fetches: readonly string[],
 ): Promise<RunResult> {
-  const tensors = Object.fromEntries(feeds.map((feed) => [feed.name, toRuntimeTensor(feed)]));
+  const tensors = Object.fromEntries(
+    await Promise.all(feeds.map(async (feed) => [feed.name, await toRuntimeTensor(feed)] as const)),
+  );
   const started = process.hrtime.bigint();
   const fetched = await session.run(tensors, fetches, { logSeverityLevel: 4 });
   const computeNanoseconds = process.hrtime.bigint() - started;
-  const outputs = fetches.map((name) => fromRuntimeTensor(name, fetched[name]!, bfloat16.has(name)));
+  const outputs = await Promise.all(fetches.map((name) => fromRuntimeTensor(name, fetched[name]!, bfloat16.has(name))));
   return { outputs, computeNanoseconds };
 }
 

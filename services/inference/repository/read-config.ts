@@ -38,7 +38,7 @@ function read(source: string, parse: () => Parameters<typeof toBinary>[1]): Mode
 /** The text and JSON forms need the messages' descriptors, which the generated code does not carry. */
 function configSchema(): DescMessage {
   if (!schema) {
-    const file = readFileSync(join(packageRoot, 'dist', 'proto', 'gen', 'descriptors.binpb'));
+    const file = readFileSync(join(packageRoot, 'dist', 'proto', 'gen', 'model-config.binpb'));
     schema = createFileRegistry(fromBinary(FileDescriptorSetSchema, file)).getMessage('inference.ModelConfig')!;
   }
   return schema;

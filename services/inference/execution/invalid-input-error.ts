@@ -1,0 +1,2 @@
+/** The caller's data is not a valid tensor. */
+export class InvalidInputError extends Error {}
