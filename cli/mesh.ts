@@ -33,6 +33,8 @@ export interface MeshOptions {
   signal: AbortSignal;
   /** Concurrent jobs. Default: the gateway's setting. */
   concurrentJobs?: number;
+  /** Whether the encoders may be missing at first: the first video loads them, or fails. Default: the mesh does not start without. */
+  loadsMediaLater?: boolean;
 }
 
 /**
@@ -63,7 +65,7 @@ export function startMesh(options: MeshOptions): Promise<RunningGateway> {
       startAll(),
       import('../gateway/start-gateway.ts'),
       parts.data,
-      loadMedia(),
+      options.loadsMediaLater ? undefined : loadMedia(),
       ...servers,
     ]);
     const gateway = await scope.open((signal) =>

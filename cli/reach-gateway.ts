@@ -52,6 +52,7 @@ export async function reachGateway(options: GatewayOptions, signal: AbortSignal)
         prepare: async () => (await import('./mesh-stages.ts')).prepareMesh([preset]),
         log: createLogger('fusionframes', 'warn'),
         signal: opening,
+        loadsMediaLater: true,
         ...(options.concurrentJobs !== undefined && { concurrentJobs: options.concurrentJobs }),
       }),
     );

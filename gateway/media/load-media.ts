@@ -2,8 +2,8 @@ import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 
 /**
- * Loads the libraries that encode videos and pictures, so that a gateway that lacks a binary does not start: it would fail every
- * job. Throws FAILED_PRECONDITION naming the package.
+ * Loads the libraries that encode videos and pictures, before any of our modules that use them. A gateway does it when it starts, so
+ * that one that lacks a binary does not start: it would fail every job. Throws FAILED_PRECONDITION naming the package.
  */
 export async function loadMedia(): Promise<void> {
   await load('@napi-rs/webcodecs', () => import('@napi-rs/webcodecs'));

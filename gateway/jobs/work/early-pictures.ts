@@ -4,6 +4,7 @@ import type { Logger } from '../../../services/kit/log.ts';
 import { record } from '../../../services/kit/telemetry/metrics.ts';
 import { latentScale } from '../../../services/pipeline/latents.ts';
 import { elementCount, type Tensor, tensor } from '../../../services/pipeline/tensor.ts';
+import { loadMedia } from '../../media/load-media.ts';
 import { marked, type Watermark } from '../../media/watermark.ts';
 import { writeFrames } from '../../media/write-frames.ts';
 import { decode } from '../../stages/decoder.ts';
@@ -74,7 +75,10 @@ export class EarlyPictures {
     const write = (folder: string) =>
       writeFrames(marked(decode(decoder, latents, { priority, model: '' }, this.#signal), format, watermark), format, [
         // Loaded when needed, like all encoders.
-        async () => (await import('../../media/storyboard-sink.ts')).openStoryboardSink(join(folder, file), format, 1),
+        async () => {
+          await loadMedia();
+          return (await import('../../media/storyboard-sink.ts')).openStoryboardSink(join(folder, file), format, 1);
+        },
       ]);
     const made = await output.make(write, { [file]: 'image/png' });
     this.#signal.throwIfAborted();

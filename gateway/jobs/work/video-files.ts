@@ -3,6 +3,7 @@ import { keyframeStride } from '../../../services/pipeline/preset.ts';
 import type { JobSettings } from '../../../services/pipeline/video-options.ts';
 import { frameFileName } from '../../media/frame-file-name.ts';
 import type { FrameFormat } from '../../media/frame-sink.ts';
+import { loadMedia } from '../../media/load-media.ts';
 import type { JobFile } from '../job.ts';
 
 /** The files of a finished video: how each is written, its media type and its description. */
@@ -14,6 +15,7 @@ export function videoFiles({ format, frameRate, keepFrames }: JobSettings, frame
     video: { name: video, mediaType },
     sinks: async (folder: string) => {
       // Encoders are loaded by the first video, because they take a third of a gateway's start.
+      await loadMedia();
       const media = await import('../../media/sinks.ts');
       const openVideo = format === 'webp' ? media.openWebpSink : media.openMp4Sink;
       return [
