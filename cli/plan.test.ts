@@ -92,7 +92,7 @@ test("an inference server's own statistics are what is measured", async () => {
     await gateway.stop();
     const { models } = JSON.parse(await readFile(file, 'utf8'));
     expect(models.keyframe_unet).toMatchObject({
-      maxBatchSize: 8,
+      maxBatchSize: 2,
       batches: [{ items: 2, seconds: expect.any(Number) }],
       outsideSeconds: expect.any(Number),
     });

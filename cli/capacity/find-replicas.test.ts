@@ -6,7 +6,7 @@ import type { StageLoad } from './stage-load.ts';
 
 function stage(name: string, seconds: number): StageLoad {
   const calls = [{ times: 10, items: 1, secondsOf: (items: number) => (seconds * items) / 10 }];
-  return { stage: name, calls, maxBatchSize: 1, startSeconds: 0, outsideSeconds: 0, retryRate: 0 };
+  return { stage: name, calls, maxBatchSize: 1, startSeconds: 0, outsideSeconds: 0, retryRate: 0, hasSteps: true };
 }
 
 const stages = [stage('short', 0.5), stage('long', 8)];

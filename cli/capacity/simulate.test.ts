@@ -12,6 +12,7 @@ function stage(load: Partial<StageLoad> = {}): StageLoad {
     startSeconds: 0,
     outsideSeconds: 0,
     retryRate: 0,
+    hasSteps: false,
     ...load,
   };
 }
@@ -54,6 +55,21 @@ test('waiting calls of one kind run together, up to the largest batch', () => {
   const mixed = simulate({ stages: [stage({ calls: kinds, maxBatchSize: 8 })], replicas: [1], arrivals: [0, 0.5] });
   // The first kind twice, then both videos in the second.
   expect(mixed.stages[0]!.batches).toBe(3);
+});
+
+test('denoising steps of videos that began at different times meet in a batch', () => {
+  const steps = { calls: [{ times: 4, items: 1, secondsOf: () => 1 }], maxBatchSize: 4, outsideSeconds: 0.2 };
+  const run = (hasSteps: boolean) => {
+    const { stages, latencies } = simulate({
+      stages: [stage({ ...steps, hasSteps })],
+      replicas: [1],
+      arrivals: [0, 0.5],
+    });
+    return { batches: stages[0]!.batches, latencies };
+  };
+  expect(run(false)).toEqual({ batches: 8, latencies: [expect.closeTo(7.05), expect.closeTo(7.55)] });
+  // The first two are alone: the duration of a batch is not known yet.
+  expect(run(true)).toEqual({ batches: 5, latencies: [expect.closeTo(5.2), expect.closeTo(4.7)] });
 });
 
 test("a stage's other work delays its video without occupying a backend", () => {

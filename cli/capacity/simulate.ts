@@ -1,3 +1,4 @@
+import { type Clock, type MeetingStep, StepMeeting } from '../../services/triton/steps/step-meeting.ts';
 import { uniformNumbers } from './arrivals.ts';
 import type { CallLoad, StageLoad } from './stage-load.ts';
 
@@ -44,21 +45,37 @@ interface Job {
   /** When it reached the stage, and when its current call did. */
   entered: number;
   queued: number;
-  /** Between two calls: until when. */
-  pausedUntil: number;
+  /** Its process of the stage. */
+  process: number;
+}
+
+interface Step extends MeetingStep {
+  job: Job;
+}
+
+/** The calls of one job, or of several that have met. */
+interface Request {
+  jobs: readonly Job[];
+  end(): void;
 }
 
 interface Replica {
-  queue: Job[];
-  running: Job[];
+  queue: Request[];
+  running: Request[];
   /** When the current batch is done, or the replica has started. */
   busyUntil: number;
 }
 
+interface Timer {
+  at: number;
+  work(): void;
+}
+
 /**
  * Simulates every call of every video in the stages' queues. As in the mesh, each call goes to the backend of its stage with the
- * fewest calls, and a free backend takes as many waiting calls of one kind as fit into a batch. A stage's other work follows its
- * calls and occupies no backend.
+ * fewest calls, and a free backend takes as many waiting calls of one kind as fit into a batch; denoising steps meet before in
+ * their process of the stage, of which there are as many as backends. A stage's other work follows its calls and occupies no
+ * backend.
  */
 export function simulate({ stages, replicas, arrivals, cold = false }: Simulation): SimulationResult {
   const uniform = uniformNumbers(7);
@@ -83,45 +100,83 @@ export function simulate({ stages, replicas, arrivals, cold = false }: Simulatio
   const pauses = stages.map(
     ({ calls, outsideSeconds }) => outsideSeconds / calls.reduce((sum, { times }) => sum + times, 0),
   );
-  const paused = new Set<Job>();
+  const timers = new Set<Timer>();
+  let now = 0;
   let arrived = 0;
   let finished = 0;
 
+  const after = (seconds: number, work: () => void) => {
+    const timer = { at: now + seconds, work };
+    timers.add(timer);
+    return () => void timers.delete(timer);
+  };
+  const clock: Clock = {
+    now: () => now * 1000,
+    after: (milliseconds, work) => after(milliseconds / 1000, work),
+  };
+  // By stage, process and kind of call.
+  const meetings = stages.map(({ hasSteps, calls, maxBatchSize }, stage) =>
+    pools[stage]!.map((_, __, { length }) =>
+      hasSteps
+        ? calls.map(() => new StepMeeting({ maxItems: maxBatchSize, servers: () => length, send: sendSteps, clock }))
+        : [],
+    ),
+  );
+
   const callOf = ({ stage, call }: Job): CallLoad => stages[stage]!.calls[call]!;
 
-  const enqueue = (job: Job, now: number) => {
-    const pool = pools[job.stage]!;
+  const oneOf = <T>(all: readonly T[]): T => all[Math.floor(uniform() * all.length)]!;
+
+  const enqueue = (job: Job) => {
     job.queued = now;
-    const callsAt = ({ queue, running }: Replica) => queue.length + running.length;
-    const fewest = Math.min(...pool.map(callsAt));
-    const least = pool.filter((replica) => callsAt(replica) === fewest);
-    const replica = least[Math.floor(uniform() * least.length)]!;
-    replica.queue.push(job);
-    begin(replica, now);
+    const meeting = meetings[job.stage]![job.process]![job.call];
+    if (meeting) {
+      meeting.add({ job, items: callOf(job).items, priority: 0 });
+    } else {
+      send({ jobs: [job], end: () => {} });
+    }
   };
 
-  const begin = (replica: Replica, now: number) => {
-    const first = replica.queue[0];
+  function sendSteps(batch: readonly Step[], end: () => void): void {
+    send({ jobs: batch.map(({ job }) => job), end });
+  }
+
+  const send = (request: Request) => {
+    const pool = pools[request.jobs[0]!.stage]!;
+    const callsAt = ({ queue, running }: Replica) => queue.length + running.length;
+    const fewest = Math.min(...pool.map(callsAt));
+    const replica = oneOf(pool.filter((each) => callsAt(each) === fewest));
+    replica.queue.push(request);
+    begin(replica);
+  };
+
+  const begin = (replica: Replica) => {
+    const first = replica.queue[0]?.jobs[0];
     if (first === undefined || replica.running.length > 0 || replica.busyUntil > now) {
       return;
     }
     const { maxBatchSize } = stages[first.stage]!;
-    const { items } = callOf(first);
+    const { items, secondsOf } = callOf(first);
     const room = Math.max(1, Math.floor(maxBatchSize / items));
-    replica.running = replica.queue.filter(({ call }) => call === first.call).slice(0, room);
-    replica.queue = replica.queue.filter((job) => !replica.running.includes(job));
+    let jobs = 0;
+    replica.running = replica.queue.filter((request) => {
+      const fits = request.jobs[0]!.call === first.call && (jobs === 0 || jobs + request.jobs.length <= room);
+      jobs += fits ? request.jobs.length : 0;
+      return fits;
+    });
+    replica.queue = replica.queue.filter((request) => !replica.running.includes(request));
     const measured = result.stages[first.stage]!;
-    const seconds = callOf(first).secondsOf(items * replica.running.length);
-    for (const job of replica.running) {
+    const seconds = secondsOf(items * jobs);
+    for (const job of replica.running.flatMap((request) => request.jobs)) {
       measured.waits[job.index]! += now - job.queued;
     }
     measured.busySeconds += seconds;
     measured.batches++;
-    measured.items += items * replica.running.length;
+    measured.items += items * jobs;
     replica.busyUntil = now + seconds;
   };
 
-  const enterStage = (job: Job, now: number) => {
+  const enterStage = (job: Job) => {
     if (job.stage === stages.length) {
       result.latencies[job.index] = now - arrivals[job.index]!;
       finished++;
@@ -130,55 +185,54 @@ export function simulate({ stages, replicas, arrivals, cold = false }: Simulatio
     job.entered = now;
     job.call = 0;
     job.left = callOf(job).times;
-    enqueue(job, now);
+    job.process = Math.floor(uniform() * pools[job.stage]!.length);
+    enqueue(job);
   };
 
-  const complete = (job: Job, now: number) => {
+  const complete = (job: Job) => {
     if (uniform() < stages[job.stage]!.retryRate) {
-      enqueue(job, now);
+      enqueue(job);
     } else if (pauses[job.stage]! > 0) {
-      job.pausedUntil = now + pauses[job.stage]!;
-      paused.add(job);
+      after(pauses[job.stage]!, () => continueJob(job));
     } else {
-      continueJob(job, now);
+      continueJob(job);
     }
   };
 
-  const continueJob = (job: Job, now: number) => {
+  const continueJob = (job: Job) => {
     if (--job.left === 0 && ++job.call < stages[job.stage]!.calls.length) {
       job.left = callOf(job).times;
     }
     if (job.left > 0) {
-      enqueue(job, now);
+      enqueue(job);
       return;
     }
     result.stages[job.stage]!.seconds[job.index] = now - job.entered;
     job.stage++;
-    enterStage(job, now);
+    enterStage(job);
   };
 
   while (finished < arrivals.length) {
     const waiting = pools.flat().filter(({ queue, running }) => queue.length + running.length > 0);
-    const next = Math.min(
-      ...waiting.map(({ busyUntil }) => busyUntil),
-      ...[...paused].map(({ pausedUntil }) => pausedUntil),
-    );
+    const next = Math.min(...waiting.map(({ busyUntil }) => busyUntil), ...[...timers].map(({ at }) => at));
     const arrival = arrivals[arrived] ?? Number.POSITIVE_INFINITY;
-    const now = Math.min(next, arrival);
+    now = Math.min(next, arrival);
     if (arrival <= next) {
       result.inProgress.push(arrived + 1 - finished);
-      enterStage({ index: arrived++, stage: 0, call: 0, left: 0, entered: now, queued: now, pausedUntil: 0 }, now);
+      enterStage({ index: arrived++, stage: 0, call: 0, left: 0, entered: now, queued: now, process: 0 });
       continue;
     }
     for (const replica of waiting.filter(({ busyUntil }) => busyUntil <= now)) {
-      for (const job of replica.running.splice(0)) {
-        complete(job, now);
+      for (const { jobs, end } of replica.running.splice(0)) {
+        end();
+        jobs.forEach(complete);
       }
-      begin(replica, now);
+      begin(replica);
     }
-    for (const job of [...paused].filter(({ pausedUntil }) => pausedUntil <= now)) {
-      paused.delete(job);
-      continueJob(job, now);
+    for (const timer of [...timers].filter(({ at }) => at <= now)) {
+      if (timers.delete(timer)) {
+        timer.work();
+      }
     }
     result.end = now;
   }

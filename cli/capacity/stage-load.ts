@@ -1,7 +1,7 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError, invalidField, inWords } from '../../services/kit/errors.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
-import { modelsOfStage, stageNames } from '../../services/pipeline/stages.ts';
+import { modelsOfStage, stageNames, stages } from '../../services/pipeline/stages.ts';
 import { describePreset, describeVideo } from '../../triton-models/describe/describe-preset.ts';
 import type { VideoShape } from '../../triton-models/describe/network-calls.ts';
 import { servedModels } from '../../triton-models/packaging/served-models.ts';
@@ -26,6 +26,8 @@ export interface StageLoad {
   /** The stage's time outside its backend, seconds: spread evenly after its calls. */
   outsideSeconds: number;
   retryRate: number;
+  /** Whether its calls are denoising steps, which meet in one request with those of other videos. */
+  hasSteps: boolean;
 }
 
 /** Assumed rate at which a new replica reads weights, bytes a second. */
@@ -86,7 +88,7 @@ export function measuredLoad(preset: Preset, video: VideoShape, measured: Measur
   });
 }
 
-interface ModelTimes extends Omit<StageLoad, 'stage' | 'calls'> {
+interface ModelTimes extends Omit<StageLoad, 'stage' | 'calls' | 'hasSteps'> {
   secondsOf(flops: number, items: number): number;
 }
 
@@ -105,7 +107,8 @@ function loadOf(preset: Preset, video: VideoShape, timesOf: (model: string) => M
       return { times: count, items, secondsOf: (batch: number) => secondsOf((flops / items) * batch, batch) };
     });
     const { secondsOf: _, ...times } = timesOf(model);
-    return [{ stage, calls: loads, ...times }];
+    const hasSteps = stages[stage].frames === 'keyframes' || stages[stage].frames === 'passes';
+    return [{ stage, calls: loads, ...times, hasSteps }];
   });
 }
 

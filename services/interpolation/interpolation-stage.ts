@@ -90,7 +90,7 @@ function openCheckpoints({ model }: StageContext, task: InterpolationTask, signa
 
 /** @param seen the frames as the network sees them */
 function denoise(
-  { preset, triton }: StageContext,
+  { preset, triton, steps }: StageContext,
   task: InterpolationTask,
   seen: Float32Array,
   { from }: Checkpoints,
@@ -138,7 +138,7 @@ function denoise(
       for (let item = 0; item < items; item += design.maxItems) {
         const count = Math.min(design.maxItems, items - item);
         const [start, end] = [item, item + count].map((index) => (index * input.length) / items);
-        const { prediction } = await triton.inferExpected(
+        const { prediction } = await steps.infer(
           model,
           {
             latents: tensor('float32', [count, ...itemShape], input.subarray(start, end)),

@@ -81,7 +81,7 @@ function continueLatents(
   { motion, noiseAugmentation, imageGuidanceScale }: ConditionedFirstFrame,
   firstFrame: Float32Array,
 ): Steps {
-  const { preset, triton, task, from, backendTime, signal } = run;
+  const { preset, triton, steps, task, from, backendTime, signal } = run;
   const { guidanceScale } = task.sampling;
   // Text and picture, the picture alone, neither.
   const items = guidanceScale === 0 ? 1 : 3;
@@ -107,7 +107,7 @@ function continueLatents(
     signal,
     async predict(latents, timestep) {
       const noisy = tensor('float32', [items, ...task.latentShape], repeat(latents, items));
-      const { prediction } = await triton.inferExpected(
+      const { prediction } = await steps.infer(
         models.keyframes,
         { latents: noisy, timestep: perItem(timestep, items), ...conditions },
         { priority: nextLevel(), backendTime, signal },

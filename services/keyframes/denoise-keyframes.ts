@@ -3,6 +3,7 @@ import { noisePurpose } from '../diffusion/noise.ts';
 import { type SampleOptions, type SamplePoint, type SampleStep, sample } from '../diffusion/sample.ts';
 import { createSampler } from '../diffusion/samplers/create-sampler.ts';
 import type { BackendTime } from '../kit/telemetry/backend-time.ts';
+import { keyframeItems } from '../pipeline/keyframe-items.ts';
 import { keyframeUNetInterface, type UNetConfig } from '../pipeline/networks/unet.ts';
 import { modelNames, type Preset } from '../pipeline/preset.ts';
 import { tensor } from '../pipeline/tensor.ts';
@@ -22,9 +23,10 @@ export interface KeyframesRun extends StageContext {
 }
 
 /** The model of a preset whose keyframes come from the prompt alone (Kandinsky Video 1.0). */
-export function keyframesModel({ keyframes }: Preset) {
+export function keyframesModel(preset: Preset) {
   // The preset's other kind of network continues a first frame.
-  return expectNetwork(modelNames.keyframes, 2, keyframeUNetInterface(keyframes.network as UNetConfig));
+  const network = preset.keyframes.network as UNetConfig;
+  return expectNetwork(modelNames.keyframes, keyframeItems(preset), keyframeUNetInterface(network));
 }
 
 /** Samples the keyframes from the prompt alone. */
@@ -53,6 +55,7 @@ export function keyframesSampling({ preset, task, from, signal }: KeyframesRun):
 export function keyframesPredictor({
   preset,
   triton,
+  steps,
   task,
   backendTime,
   signal,
@@ -69,7 +72,7 @@ export function keyframesPredictor({
   const nextLevel = queueLevels(task.priority);
 
   return async (latents, timestep) => {
-    const { prediction } = await triton.inferExpected(
+    const { prediction } = await steps.infer(
       model,
       {
         latents: tensor('float32', [items, ...task.latentShape], repeat(latents, items)),

@@ -4,6 +4,7 @@ import { noisePurpose, normalNoise, uniformNoise } from '../diffusion/noise.ts';
 import { levelOfTrainingStep } from '../diffusion/noise-levels.ts';
 import { sample } from '../diffusion/sample.ts';
 import { notFinite } from '../pipeline/finite.ts';
+import { keyframeItems } from '../pipeline/keyframe-items.ts';
 import { firstFrameScale } from '../pipeline/latents.ts';
 import { firstFrameInterfaces } from '../pipeline/networks/preset-networks.ts';
 import { conditionedOn, firstFrameModelNames, modelNames, type Preset } from '../pipeline/preset.ts';
@@ -20,7 +21,7 @@ export function firstFrameModels(preset: Preset) {
   return (
     interfaces && {
       // Text and picture, the picture alone, neither.
-      keyframes: expectNetwork(modelNames.keyframes, 3, interfaces.keyframes),
+      keyframes: expectNetwork(modelNames.keyframes, keyframeItems(preset), interfaces.keyframes),
       firstFrame: expectNetwork(firstFrameModelNames.firstFrame, 2, interfaces.firstFrame),
       pictureDecoder: expectNetwork(firstFrameModelNames.pictureDecoder, 1, interfaces.pictureDecoder),
       pictureEncoder: expectNetwork(firstFrameModelNames.pictureEncoder, 1, interfaces.pictureEncoder),
@@ -32,7 +33,7 @@ export type FirstFrameModels = NonNullable<ReturnType<typeof firstFrameModels>>;
 
 /** Samples the latents of a picture of the prompt, {@link firstFrameScale} times as high and wide as the video. */
 export function denoiseFirstFrame(run: KeyframesRun, models: FirstFrameModels): Steps {
-  const { preset, triton, task, from, backendTime, signal } = run;
+  const { preset, triton, steps, task, from, backendTime, signal } = run;
   const shape = enlargedShape(run);
   const length = shape.reduce((product, size) => product * size);
   const items = task.sampling.guidanceScale === 0 ? 1 : 2;
@@ -48,7 +49,7 @@ export function denoiseFirstFrame(run: KeyframesRun, models: FirstFrameModels): 
     signal,
     async predict(latents, timestep) {
       const noisy = tensor('float32', [items, ...shape], repeat(latents, items));
-      const { prediction } = await triton.inferExpected(
+      const { prediction } = await steps.infer(
         models.firstFrame,
         { latents: noisy, timestep: perItem(timestep, items), ...conditions },
         { priority: nextLevel(), backendTime, signal },

@@ -16,7 +16,7 @@ import { spareDrainingConnections } from './draining-keepalive.ts';
 import type { ErrorReason } from './error-reasons.ts';
 import { FusionError, isAbortError, toFusionError } from './errors.ts';
 import { identifyListener } from './identify-listener.ts';
-import { leastPending, registerLeastPending } from './least-pending.ts';
+import { leastPending, type Replicas, registerLeastPending, replicasOption } from './least-pending.ts';
 import { receiveInPlace } from './messages/receive-in-place.ts';
 import { noConnection } from './no-connection.ts';
 import { reasonOf } from './reason-of.ts';
@@ -73,6 +73,8 @@ export interface Connection<D extends CompatServiceDefinition> {
   client: ConnectedClient<D>;
   /** Resolves when there is a connection, for a call that failed with {@link noConnection}. */
   connected(signal: AbortSignal): Promise<void>;
+  /** Of the address. */
+  replicas: Readonly<Replicas>;
   close(): void;
 }
 
@@ -103,6 +105,7 @@ export function connect<D extends CompatServiceDefinition>(
   const maxMessageBytes = options.maxMessageBytes ?? 64 << 20;
   const keepaliveSeconds = options.keepaliveSeconds ?? usualKeepaliveSeconds;
   const serverName = options.tls?.serverName;
+  const replicas: Replicas = { ready: 0 };
   const channel = createChannel(address, clientCredentials(options.tls), {
     'grpc.max_receive_message_length': maxMessageBytes,
     'grpc.max_send_message_length': maxMessageBytes,
@@ -112,6 +115,7 @@ export function connect<D extends CompatServiceDefinition>(
     'grpc.max_reconnect_backoff_ms': 2_000,
     // A server that came back at another address is found within seconds.
     'grpc.dns_min_time_between_resolutions_ms': 5_000,
+    [replicasOption]: replicas,
     'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ [leastPending]: {} }] }),
     ...(options.windowBytes !== undefined && { 'grpc-node.flow_control_window': options.windowBytes }),
     ...(options.ownConnections && { 'grpc.use_local_subchannel_pool': 1 }),
@@ -132,6 +136,7 @@ export function connect<D extends CompatServiceDefinition>(
   return {
     client: client as unknown as ConnectedClient<D>,
     connected: (signal) => untilConnected(channel, signal),
+    replicas,
     close: () => channel.close(),
   };
 }

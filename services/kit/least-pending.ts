@@ -9,6 +9,15 @@ import {
 /** Name of the policy in a service config. */
 export const leastPending = 'fusionframes_least_pending';
 
+/** Channel option with the {@link Replicas} that the policy keeps up to date. */
+export const replicasOption = 'fusionframes.replicas';
+
+/** The replicas behind a channel's address. */
+export interface Replicas {
+  /** Number of those that are connected. */
+  ready: number;
+}
+
 /** A failed call counts as this many pending ones for this time, so that its repetition goes elsewhere. */
 const failureCalls = 10;
 const failureSeconds = 10;
@@ -111,6 +120,7 @@ class LeastPendingBalancer implements experimental.LoadBalancer {
   /** By address. They outlive a new list of addresses, as their calls do. */
   #loads = new Map<string, Load>();
   #state: ConnectivityState = connectivityState.IDLE;
+  #counted: Replicas | undefined;
   #isUpdating = false;
   #lastError = '';
 
@@ -145,12 +155,15 @@ class LeastPendingBalancer implements experimental.LoadBalancer {
     }
     this.destroy();
     this.#isUpdating = true;
+    // Channels whose other options are equal share their connections.
+    const { [replicasOption]: counted, ...ofLeaves } = options;
+    this.#counted = counted;
     const loads = new Map<string, Load>();
     this.#replicas = endpoints.value.map((endpoint) => {
       const address = experimental.endpointToString(endpoint);
       const load = this.#loads.get(address) ?? new Load();
       loads.set(address, load);
-      return { leaf: new experimental.LeafLoadBalancer(endpoint, this.#ofReplicas, options, resolutionNote), load };
+      return { leaf: new experimental.LeafLoadBalancer(endpoint, this.#ofReplicas, ofLeaves, resolutionNote), load };
     });
     this.#loads = loads;
     for (const { leaf } of this.#replicas) {
@@ -192,6 +205,9 @@ class LeastPendingBalancer implements experimental.LoadBalancer {
     const inState = (state: ConnectivityState) =>
       this.#replicas.filter(({ leaf }) => leaf.getConnectivityState() === state);
     const ready = inState(READY);
+    if (this.#counted) {
+      this.#counted.ready = ready.length;
+    }
     if (ready.length > 0) {
       this.#report(READY, pickerOf(ready), null);
     } else if (inState(CONNECTING).length > 0) {

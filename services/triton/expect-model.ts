@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Status } from 'nice-grpc-common';
+import type { ModelConfig } from '../../proto/gen/model_config.ts';
 import { FusionError, isAbortError, toFusionError } from '../kit/errors.ts';
 import { formatTable } from '../kit/table.ts';
 import { compareModel } from './compare-model.ts';
@@ -15,13 +16,15 @@ const callSeconds = 10;
  * Waits until the server answers and has the model, then compares the model with what the stage sends and reads. Throws
  * FAILED_PRECONDITION with a table of all differences, or with the server's models when this one does not appear in time;
  * UNAVAILABLE or DEADLINE_EXCEEDED when no server answers in time.
+ *
+ * @returns the model's configuration; undefined if the server does not give it
  */
 export async function expectModel(
   triton: TritonClient,
   expected: ExpectedModel,
   timeoutSeconds: number,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<ModelConfig | undefined> {
   const deadline = Date.now() + timeoutSeconds * 1000;
   for (;;) {
     try {
@@ -39,7 +42,11 @@ export async function expectModel(
   }
 }
 
-async function checkModel(triton: TritonClient, expected: ExpectedModel, signal: AbortSignal): Promise<void> {
+async function checkModel(
+  triton: TritonClient,
+  expected: ExpectedModel,
+  signal: AbortSignal,
+): Promise<ModelConfig | undefined> {
   const version = triton.modelVersion;
   const options = { signal, timeoutSeconds: callSeconds, ...(version !== undefined && { version }) };
   const metadata = await triton.models.metadata(expected.name, options);
@@ -59,6 +66,7 @@ async function checkModel(triton: TritonClient, expected: ExpectedModel, signal:
       { reason: 'MODEL_MISMATCH' },
     );
   }
+  return config;
 }
 
 /** The error with the server's models, if it answers. */

@@ -10,12 +10,15 @@ import { expectModel } from './expect-model.ts';
 import type { ExpectedModel } from './expected-model.ts';
 import { modelService } from './model-service.ts';
 import { ServedModel } from './served-model.ts';
+import { DenoisingSteps } from './steps/denoising-steps.ts';
 import { TritonClient } from './triton-client.ts';
 
 /** What a stage's implementation gets. */
 export interface StageContext {
   preset: Preset;
   triton: TritonClient;
+  /** Sends the requests of denoising loops. */
+  steps: DenoisingSteps;
   model: ServedModel;
   log: Logger;
 }
@@ -95,8 +98,12 @@ export function startStage(stage: PreparedStage, options: StageOptions): Promise
         ...(tls && { tls: tls.client }),
       }),
     );
+    const steps = new DenoisingSteps(triton);
     for (const expected of stage.expectedModels) {
-      await expectModel(triton, expected, options.startupTimeoutSeconds, scope.signal);
+      const config = await expectModel(triton, expected, options.startupTimeoutSeconds, scope.signal);
+      if (config) {
+        steps.meetOn(config);
+      }
     }
     if (options.sharedMemory !== 'off') {
       const reason = await triton.whyNoSharedMemory();
@@ -106,7 +113,7 @@ export function startStage(stage: PreparedStage, options: StageOptions): Promise
     const server = await scope.open(() =>
       serve({
         address: options.address,
-        services: [stage.service({ preset: stage.preset, triton, model, log }), modelService(model)],
+        services: [stage.service({ preset: stage.preset, triton, steps, model, log }), modelService(model)],
         log,
         ...(tls && { tls: tls.server }),
         maxRequestBytes: stage.maxRequestBytes,

@@ -113,6 +113,11 @@ export class TritonClient {
     });
   }
 
+  /** Number of servers that the address stands for and that are connected; 1 if none is. */
+  get servers(): number {
+    return this.#connection.servers;
+  }
+
   /**
    * {@link infer} with a model that {@link expectModel} has checked. Also throws FAILED_PRECONDITION when an output is missing
    * or has another type.

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { stageServices } from '../../cli/stages.ts';
 import type { DeepPartial, ModelInferRequest, ModelInferResponse } from '../../proto/gen/grpc_service.ts';
 import { GRPCInferenceServiceDefinition } from '../../proto/gen/grpc_service.ts';
+import { ModelInstanceGroup_Kind } from '../../proto/gen/model_config.ts';
 import { createLogger } from '../../services/kit/log.ts';
 import { serve, service } from '../../services/kit/serve.ts';
 import { elementTypes } from '../../services/pipeline/element-types.ts';
@@ -71,7 +72,14 @@ export async function startSleepingBackend(options: SleepingBackendOptions): Pro
           const { inputs, outputs } = models.get(name)!;
           return { name, versions: ['1'], platform: 'sleep', inputs: described(inputs), outputs: described(outputs) };
         },
-        modelConfig: async ({ name }: { name: string }) => ({ config: { name, maxBatchSize: options.maxBatchSize } }),
+        modelConfig: async ({ name }: { name: string }) => ({
+          config: {
+            name,
+            maxBatchSize: options.maxBatchSize,
+            schedulingChoice: { $case: 'dynamicBatching' as const, value: {} },
+            instanceGroup: [{ count: 1, kind: ModelInstanceGroup_Kind.KIND_GPU }],
+          },
+        }),
         modelStatistics: async ({ name }: { name: string }) => ({ modelStats: [devices.get(name)!.statistics()] }),
         async modelInfer(request: ModelInferRequest): Promise<DeepPartial<ModelInferResponse>> {
           const { modelName, inputs } = request;

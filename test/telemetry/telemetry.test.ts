@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -16,13 +16,15 @@ import { metrics } from '../../services/kit/telemetry/metric-registry.ts';
 import { attributes, spans } from '../../services/kit/telemetry/registry.ts';
 import { createAuthority, type TestAuthority } from '../../services/kit/testing/certificates.ts';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
+import { loadPreset } from '../../services/pipeline/preset.ts';
 import { awaitEachStage, stageNames } from '../../services/pipeline/stages.ts';
 import { tensor } from '../../services/pipeline/tensor.ts';
 import { toChunks } from '../../services/pipeline/tensor-chunks.ts';
+import { ensureRepository } from '../../triton-models/packaging/ensure-repository.ts';
 import { type CliResult, runCli, type ServiceProcess, startService } from '../support/cli.ts';
 import { freePorts } from '../support/free-ports.ts';
 import { stageEnvironment } from '../support/stage-environment.ts';
-import { tinyPresetEnvironment } from '../support/tiny-preset.ts';
+import { tinyPreset, tinyPresetEnvironment } from '../support/tiny-preset.ts';
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from './otlp-receiver.ts';
 import {
   callersSpan,
@@ -66,7 +68,8 @@ beforeAll(async () => {
     started.push(running);
     return running.address;
   };
-  const inference = { FUSIONFRAMES_INFERENCE_ADDRESS: await start('inference', [...stageNames]) };
+  const repository = { FUSIONFRAMES_MODEL_REPOSITORY: await repositoryForMeetings() };
+  const inference = { FUSIONFRAMES_INFERENCE_ADDRESS: await start('inference', [...stageNames], repository) };
   const stages = await awaitEachStage((name) =>
     start(name, ['gateway'], {
       ...inference,
@@ -106,6 +109,15 @@ beforeAll(async () => {
 });
 
 afterAll(() => scope.close());
+
+/** A repository whose keyframe network may be on a GPU, as far as stages know: steps of several videos meet. */
+async function repositoryForMeetings(): Promise<string> {
+  const repository = join(folder, 'repository');
+  await ensureRepository(loadPreset(tinyPreset), { folder: repository });
+  const config = join(repository, 'keyframe_unet', 'config.pbtxt');
+  await writeFile(config, (await readFile(config, 'utf8')).replace('KIND_CPU', 'KIND_MODEL'));
+  return repository;
+}
 
 /** A moderation service that allows everything; returns its URL. */
 async function startModerator(): Promise<string> {

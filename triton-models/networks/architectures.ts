@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { tryParse } from '../../services/kit/schema.ts';
 import { decoderItems } from '../../services/pipeline/decoder-requests.ts';
+import { keyframeItems } from '../../services/pipeline/keyframe-items.ts';
 import { c3dInterface, c3dSchema, parseC3dConfig } from '../../services/pipeline/networks/c3d.ts';
 import {
   clipImageInterface,
@@ -290,10 +291,10 @@ export function networksOf(preset: Preset): PresetNetworks {
       ...architectures.t5Encoder('textEncoder.network', textEncoder.network),
       stated: { tokens_length: textEncoder.maxTokens },
     },
-    keyframes: ofKeyframes('keyframes.network', keyframes.network),
+    // Not more than one request: on a CPU, frames of several videos together take longer and more memory.
+    keyframes: { ...ofKeyframes('keyframes.network', keyframes.network), maxBatchSize: keyframeItems(preset) },
     ...firstFrameNetworksOf(preset),
     interpolation: ofInterpolation('interpolation.network', interpolation.network),
-    // Not more than one request: on a CPU, frames of several videos together take longer and far more memory.
     decoder: { ...decoding('decoder.network', decoder.network), maxBatchSize: decoderItems(preset) },
   };
 }

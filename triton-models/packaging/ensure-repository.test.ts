@@ -103,7 +103,7 @@ test('config.pbtxt contains what Triton needs to serve the model', async () => {
   const { files } = JSON.parse(await readFile(join(builtFolder, 'keyframe_unet', 'manifest.json'), 'utf8'));
   expect(await readFile(join(builtFolder, 'keyframe_unet', 'config.pbtxt'), 'utf8')).toBe(`name: "keyframe_unet"
 backend: "onnxruntime"
-max_batch_size: 8
+max_batch_size: 2
 input [ { name: "latents", data_type: TYPE_FP32, dims: [ 15, 4, -1, -1 ] } ]
 input [ { name: "timestep", data_type: TYPE_FP32, dims: [ 1 ] } ]
 input [ { name: "positions", data_type: TYPE_FP32, dims: [ 15 ] } ]

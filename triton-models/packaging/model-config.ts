@@ -10,7 +10,7 @@ export const queueLevels = 'priority_levels: 2, default_priority_level: 2';
 
 /**
  * The `config.pbtxt` of a model, in the text format of Triton's ModelConfig. The first axis of every tensor is the
- * batch. Batching adds no delay: while one step runs, the next steps of other jobs queue up.
+ * batch. Batching adds no delay: while one request runs, those of other jobs queue up.
  *
  * @param content hash over the model's files, with which stages tell models apart
  * @param isRandom whether the weights are random, which clients read from the configuration

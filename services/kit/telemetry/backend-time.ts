@@ -20,6 +20,13 @@ export class BackendTime {
     }
   }
 
+  /** Adds a part of what was reported of a request for several calls. */
+  addShare(of: BackendTime, share: number): void {
+    if (of.#seconds !== undefined) {
+      this.#seconds = (this.#seconds ?? 0) + of.#seconds * share;
+    }
+  }
+
   /** Records the sum as a metric and in the call's span. */
   note(stage: string): void {
     if (this.#seconds !== undefined) {

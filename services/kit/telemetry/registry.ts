@@ -43,6 +43,7 @@ export const attributes = {
   'fusionframes.queue.wait': "Time the request spent in its model's queue, seconds",
   'fusionframes.stage': 'Name of the stage, such as keyframes',
   'fusionframes.step': 'Number of the denoising step, from 1',
+  'fusionframes.step.wait': 'Time the step waited for those of other videos to share a batch, seconds',
 } as const satisfies Record<string, string>;
 
 export type AttributeName = keyof typeof attributes;
@@ -119,7 +120,13 @@ export const spans = {
   'fusionframes.step': {
     kind: 'internal',
     description: 'A denoising step: the inference request, guidance and the sampler',
-    attributes: ['fusionframes.stage', 'fusionframes.step', 'error.type'],
+    attributes: [
+      'fusionframes.stage',
+      'fusionframes.step',
+      'fusionframes.step.wait',
+      'fusionframes.batch.size',
+      'error.type',
+    ],
   },
   'fusionframes.inference': {
     kind: 'internal',

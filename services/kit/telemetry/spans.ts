@@ -45,6 +45,12 @@ export function describeSpan<N extends SpanName>(attributes: SpanAttributes<N>):
   trace.getActiveSpan()?.setAttributes(attributes as Attributes);
 }
 
+/** A link to the active span; undefined if there is none. */
+export function linkToSpan(): Link | undefined {
+  const span = trace.getActiveSpan();
+  return span && { context: span.spanContext() };
+}
+
 /** Marks the active span as failed. */
 export function failSpan(error: unknown): void {
   const span = trace.getActiveSpan();

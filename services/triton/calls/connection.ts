@@ -63,6 +63,11 @@ export class TritonConnection {
     this.client = this.#connection.client;
   }
 
+  /** Number of connected servers; 1 if there is none. */
+  get servers(): number {
+    return Math.max(1, this.#connection.replicas.ready);
+  }
+
   /**
    * Makes a call. Its errors keep the server's code and name the subject before the server's text. An abort stays an
    * AbortError.
