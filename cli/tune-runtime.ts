@@ -7,5 +7,5 @@ if (process.version.startsWith('v20.')) {
 }
 
 // By itself, V8 marks the whole heap whenever it has grown by a few megabytes, eight times in a short video: a tenth of the
-// processor time. Now it waits until the heap has doubled.
-setFlagsFromString('--heap-growing-percent=100');
+// processor time. Now it waits until the heap has grown by half, which takes one to two videos.
+setFlagsFromString('--heap-growing-percent=50');

@@ -1,5 +1,6 @@
 import sharp from 'sharp';
 import { writeWhole } from '../../services/kit/write-whole.ts';
+import { giveBackCanvas, takeCanvas } from './canvas.ts';
 import type { FrameFormat, FrameSink } from './frame-sink.ts';
 
 const columns = 8;
@@ -20,7 +21,7 @@ export function openSpritesheetSink(path: string, { width, height, frames }: Fra
   const tile = { width: Math.round(width * scale), height: Math.round(height * scale) };
   const rowBytes = tile.width * 3;
   const sheet = { width: Math.min(tiles, columns) * tile.width, height: Math.ceil(tiles / columns) * tile.height };
-  const canvas = new Uint8Array(sheet.width * sheet.height * 3);
+  const canvas = takeCanvas(sheet.width * sheet.height * 3);
   let index = 0;
   const place = (pixels: Uint8Array, position: number) => {
     const left = (position % columns) * tile.width;
@@ -43,7 +44,7 @@ export function openSpritesheetSink(path: string, { width, height, frames }: Fra
     },
     async finish() {
       const picture = sharp(canvas, { raw: { ...sheet, channels: 3 } }).webp({ effort });
-      await writeWhole(path, (partial) => picture.toFile(partial));
+      await writeWhole(path, (partial) => picture.toFile(partial)).finally(() => giveBackCanvas(canvas));
     },
     async abort() {},
   };

@@ -1,5 +1,6 @@
 import sharp from 'sharp';
 import { writeWhole } from '../../services/kit/write-whole.ts';
+import { giveBackCanvas, takeCanvas } from './canvas.ts';
 import type { FrameFormat, FrameSink } from './frame-sink.ts';
 
 const columns = 5;
@@ -11,7 +12,7 @@ const compressionLevel = 3;
 export function openStoryboardSink(path: string, { width, height, frames }: FrameFormat, stride: number): FrameSink {
   const tiles = Math.ceil(frames / stride);
   const size = { width: Math.min(tiles, columns) * width, height: Math.ceil(tiles / columns) * height };
-  const canvas = new Uint8Array(size.width * size.height * 3);
+  const canvas = takeCanvas(size.width * size.height * 3);
   let index = 0;
   const place = (frame: Uint8Array, tile: number) => {
     const left = (tile % columns) * width;
@@ -30,7 +31,7 @@ export function openStoryboardSink(path: string, { width, height, frames }: Fram
     },
     async finish() {
       const picture = sharp(canvas, { raw: { ...size, channels: 3 } }).png({ compressionLevel });
-      await writeWhole(path, (partial) => picture.toFile(partial));
+      await writeWhole(path, (partial) => picture.toFile(partial)).finally(() => giveBackCanvas(canvas));
     },
     async abort() {},
   };

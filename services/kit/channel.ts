@@ -15,6 +15,7 @@ import { errorDetailsClientMiddleware } from 'nice-grpc-error-details';
 import { spareDrainingConnections } from './draining-keepalive.ts';
 import type { ErrorReason } from './error-reasons.ts';
 import { FusionError, isAbortError, toFusionError } from './errors.ts';
+import { forgetClosedStreams } from './forget-closed-streams.ts';
 import { identifyListener } from './identify-listener.ts';
 import { leastPending, type Replicas, registerLeastPending, replicasOption } from './least-pending.ts';
 import { receiveInPlace } from './messages/receive-in-place.ts';
@@ -25,6 +26,7 @@ import { traceClientCalls } from './telemetry/rpc.ts';
 import { type ClientTls, clientCredentials } from './tls.ts';
 
 spareDrainingConnections();
+forgetClosedStreams();
 receiveInPlace();
 registerLeastPending();
 

@@ -16,6 +16,7 @@ import { HealthDefinition } from '../../proto/gen/grpc/health/v1/health.ts';
 import { withPort } from './addresses.ts';
 import { checkCaller } from './check-caller.ts';
 import { FusionError, isAbortError, toFusionError } from './errors.ts';
+import { forgetClosedStreams } from './forget-closed-streams.ts';
 import type { Admit } from './limits/admission.ts';
 import { boundCalls, type CallBounds } from './limits/bound-calls.ts';
 import type { ConnectionBounds } from './limits/bound-connections.ts';
@@ -34,6 +35,7 @@ import { type ServerTls, serverCredentials } from './tls.ts';
 setLogVerbosity(logVerbosity.NONE);
 
 boundGrpcConnections();
+forgetClosedStreams();
 receiveInPlace();
 
 const defaultMessageBytes = 64 << 20;

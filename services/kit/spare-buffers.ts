@@ -34,10 +34,13 @@ export function bufferOf(byteSize: number): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * Keeps a buffer that nothing uses any more for {@link bufferOf}. It is not emptied, because V8 would count its memory as new
- * and mark the heap.
+ * Keeps a buffer that nothing uses any more for {@link bufferOf}, if it is worth keeping. It is not emptied, because V8 would count
+ * its memory as new and mark the heap.
  */
 export function keepSpare(buffer: ArrayBuffer): void {
+  if (!isWorthKeeping(buffer.byteLength)) {
+    return;
+  }
   clearTimeout(spares.get(buffer));
   spares.set(buffer, setTimeout(() => drop(buffer), maxIdleSeconds * 1000).unref());
   let kept = 0;

@@ -1,7 +1,7 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError, isAbortError, toFusionError } from '../kit/errors.ts';
 import { holdsOneMessage } from '../kit/messages/receive-in-place.ts';
-import { isWorthKeeping, keepSpare } from '../kit/spare-buffers.ts';
+import { keepSpare } from '../kit/spare-buffers.ts';
 import type { BackendTime } from '../kit/telemetry/backend-time.ts';
 import { record } from '../kit/telemetry/metrics.ts';
 import { inSpan, outcomeOf } from '../kit/telemetry/spans.ts';
@@ -148,7 +148,7 @@ export class TritonClient {
     for (const { data } of Object.values(outputs)) {
       const { buffer } = data;
       const isAlone = data.byteLength === buffer.byteLength || holdsOneMessage(buffer);
-      if (isAlone && isWorthKeeping(buffer.byteLength) && !this.#released.has(data)) {
+      if (isAlone && !this.#released.has(data)) {
         // The buffer may already serve another request when the same outputs are released again.
         this.#released.add(data);
         buffers.add(buffer);
