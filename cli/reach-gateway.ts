@@ -1,10 +1,11 @@
 import type { VideoClient } from '../gateway/client/video-client.ts';
+import { startThreads } from '../services/inference/execution/session-threads.ts';
 import { abortable } from '../services/kit/abortable.ts';
 import { commonSettings } from '../services/kit/common-settings.ts';
 import { createLogger } from '../services/kit/log.ts';
 import { Scope } from '../services/kit/scope.ts';
 import { readSettings } from '../services/kit/settings.ts';
-import { loadPreset, type Preset } from '../services/pipeline/preset.ts';
+import { loadPreset, modelNamesOf, type Preset } from '../services/pipeline/preset.ts';
 import { clientSettings } from './client-settings.ts';
 import { closeInTime } from './close-in-time.ts';
 import { showStart } from './progress.ts';
@@ -41,6 +42,9 @@ export async function reachGateway(options: GatewayOptions, signal: AbortSignal)
   const showReady = showStart(process.stderr, 'services');
   const scope = new Scope(signal);
   try {
+    // A processor is free until the models load, while this thread imports the program.
+    const threads = startThreads(Object.keys(modelNamesOf(preset)).length, scope.signal);
+    scope.defer(() => threads);
     const { startMesh } = await import('./mesh.ts');
     const mesh = await scope.open((opening) =>
       startMesh({

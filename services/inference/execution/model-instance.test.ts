@@ -5,6 +5,7 @@ import { scopeOfEachTest } from '../../kit/testing/test-scope.ts';
 import { doublingModel, folderOf } from '../testing.ts';
 import { ModelInstance } from './model-instance.ts';
 import type { Feed } from './session-messages.ts';
+import { startThreads } from './session-threads.ts';
 
 const scope = scopeOfEachTest();
 
@@ -29,6 +30,13 @@ test('a closed instance leaves its thread to the next one', async () => {
   };
   const { outputs } = await second.run({ feeds: [feed], fetches: ['Y'] });
   expect(new Float32Array(outputs[0]!.data)).toEqual(Float32Array.of(4));
+});
+
+test('threads that were started before are used, the newest first', async () => {
+  await startThreads(2, new AbortController().signal);
+  const first = await start();
+  const second = await start();
+  expect(first.worker.threadId).toBe(second.worker.threadId + 1);
 });
 
 test('a thread that ended is not used again', async () => {

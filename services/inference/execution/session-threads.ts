@@ -1,6 +1,9 @@
-import type { Worker } from 'node:worker_threads';
+import { once } from 'node:events';
+import { MessageChannel, type Worker } from 'node:worker_threads';
 import { startRuntimeThread } from './runtime-thread.ts';
 import type { SessionCommand } from './session-messages.ts';
+
+const module = new URL('./session-worker.js', import.meta.url);
 
 const maxIdle = 16;
 /** An idle thread may still hold the last tensors, so it is not kept for long. */
@@ -16,7 +19,7 @@ const idleThreads = new Map<Worker, NodeJS.Timeout>();
 export function takeThread(): Worker {
   const newest = [...idleThreads].at(-1);
   if (newest === undefined) {
-    return startRuntimeThread(new URL('./session-worker.js', import.meta.url));
+    return startRuntimeThread(module);
   }
   const [thread, timer] = newest;
   clearTimeout(timer);
@@ -24,6 +27,24 @@ export function takeThread(): Worker {
   removeListeners(thread);
   thread.ref();
   return thread;
+}
+
+/**
+ * Starts idle threads for sessions that will be opened soon, one after another, so that they keep only one processor busy. Like all
+ * idle threads, they end if they are not used. Resolves when no thread is starting any more: the process must not exit before,
+ * because that would end a thread inside the runtime's native code.
+ *
+ * @param signal starts no further threads
+ */
+export async function startThreads(count: number, signal: AbortSignal): Promise<void> {
+  for (let started = 0; started < count && !signal.aborted; started++) {
+    const { port1, port2 } = new MessageChannel();
+    // Closed when the thread has loaded its modules, or has ended.
+    const closed = once(port1, 'close');
+    port1.ref();
+    keepThread(startRuntimeThread(module, { workerData: { untilLoaded: port2 }, transferList: [port2] }));
+    await closed;
+  }
 }
 
 /** Keeps a thread whose session is closed for the next session. It no longer keeps the process alive. */

@@ -1,4 +1,4 @@
-import { type MessagePort, parentPort } from 'node:worker_threads';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { env, type InferenceSession } from 'onnxruntime-node';
 import { type FileRange, readRange, writeRange } from '../../kit/file-ranges.ts';
 import { bufferOf, freeBuffer, isWorthKeeping, keepSpare } from '../../kit/spare-buffers.ts';
@@ -24,6 +24,7 @@ let lastCommand = Promise.resolve();
 port.on('message', (command: SessionCommand) => {
   lastCommand = lastCommand.then(() => execute(command));
 });
+(workerData as { untilLoaded?: MessagePort } | null)?.untilLoaded?.close();
 
 async function execute(command: SessionCommand): Promise<void> {
   switch (command.kind) {
