@@ -98,7 +98,7 @@ export function startStage(stage: PreparedStage, options: StageOptions): Promise
         ...(tls && { tls: tls.client }),
       }),
     );
-    const steps = new DenoisingSteps(triton);
+    const steps = new DenoisingSteps(triton, log);
     for (const expected of stage.expectedModels) {
       const config = await expectModel(triton, expected, options.startupTimeoutSeconds, scope.signal);
       if (config) {

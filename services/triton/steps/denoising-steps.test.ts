@@ -2,6 +2,7 @@ import { expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import { ModelConfig, ModelInstanceGroup_Kind } from '../../../proto/gen/model_config.ts';
 import { onnxModel, type TestNode } from '../../inference/testing.ts';
+import { createLogger } from '../../kit/log.ts';
 import { scopeOfEachTest } from '../../kit/testing/test-scope.ts';
 import { tensor } from '../../pipeline/tensor.ts';
 import type { ExpectedModel } from '../expected-model.ts';
@@ -33,7 +34,7 @@ async function setUp(config: Parameters<typeof ModelConfig.fromPartial>[0]) {
       'network/1/model.onnx': slowNetwork(),
     }),
   );
-  const steps = new DenoisingSteps(triton.client);
+  const steps = new DenoisingSteps(triton.client, createLogger('test', 'silent'));
   steps.meetOn(ModelConfig.fromPartial({ name: 'network', maxBatchSize: 8, ...config }));
   /** The product of a diagonal of `value`, for as many items. */
   const infer = async (value: number, items = 1, signal = new AbortController().signal) => {
@@ -59,44 +60,60 @@ const oneDevice = { instanceGroup: [{ kind: ModelInstanceGroup_Kind.KIND_GPU, co
 
 test('steps that meet go in one request, and each gets its own share', async () => {
   const { infer, batches } = await setUp(oneDevice);
-  await infer(1);
-  const results = await Promise.all([infer(1), infer(-1, 2), infer(0)]);
-  expect(results).toEqual([
+  // Takes so long that the others wait for the next one.
+  await infer(1, 8);
+  const results = await Promise.all([infer(1), infer(1), infer(-1, 2), infer(0)]);
+  expect(results.slice(1)).toEqual([
     { shape: [1, size, size], values: new Set([1, 0]) },
     { shape: [2, size, size], values: new Set([-1, 0]) },
     { shape: [1, size, size], values: new Set([0]) },
   ]);
-  expect(await batches()).toEqual({ 1: 2, 3: 1 });
+  expect(await batches()).toEqual({ 8: 1, 1: 1, 4: 1 });
 });
 
 test('a cancelled step ends at once, waiting or sent, and the others do not notice', async () => {
   const { infer, batches } = await setUp(oneDevice);
-  await infer(1);
+  await infer(1, 8);
   const [waiting, sent] = [new AbortController(), new AbortController()];
-  const first = infer(1);
-  const cancelled = [infer(1, 1, waiting.signal), infer(1, 1, sent.signal)];
-  const last = infer(1, 2);
+  const first = infer(1, 4);
+  const cancelled = [infer(1, 1, waiting.signal)];
   waiting.abort();
-  await expect(cancelled[0]).rejects.toThrow('aborted');
-  await first;
-  // Its share of the request is on its way.
-  await batches();
+  // Fills a batch with the next one, so that it is sent.
+  cancelled.push(infer(1, 2, sent.signal));
+  const last = infer(1, 6);
   sent.abort();
-  await expect(cancelled[1]).rejects.toThrow('aborted');
-  expect((await last).shape).toEqual([2, size, size]);
+  for (const step of cancelled) {
+    await expect(step).rejects.toThrow('aborted');
+  }
+  expect([await first, await last]).toMatchObject([{ shape: [4, size, size] }, { shape: [6, size, size] }]);
+  expect(await batches()).toEqual({ 8: 2, 4: 1 });
 });
 
-test('an error reaches all steps of a request', async () => {
-  const { infer, steps } = await setUp(oneDevice);
+test('if a request with several steps is refused, each is sent alone', async () => {
+  const { infer, batches } = await setUp({ ...oneDevice, maxBatchSize: 12 });
   await infer(1);
   const first = infer(1);
-  const { signal } = new AbortController();
-  const wrong = () => steps.infer(model, { X: tensor('float32', [1, size, 1], new Float32Array(size)) }, { signal });
-  const results = await Promise.allSettled([wrong(), wrong()]);
+  // Together more than the server takes.
+  const results = await Promise.allSettled([infer(1, 4), infer(-1, 4), infer(1, 4)]);
   await first;
-  expect(results).toEqual(
-    Array(2).fill({ status: 'rejected', reason: expect.objectContaining({ code: Status.FAILED_PRECONDITION }) }),
-  );
+  expect(results.map((result) => result.status === 'fulfilled' && result.value.values)).toEqual([
+    new Set([1, 0]),
+    new Set([-1, 0]),
+    new Set([1, 0]),
+  ]);
+  expect(await batches()).toEqual({ 1: 2, 4: 3 });
+});
+
+test('an error of a step is its own', async () => {
+  const { infer, steps } = await setUp(oneDevice);
+  await infer(1, 8);
+  const { signal } = new AbortController();
+  const wrong = () =>
+    steps.infer(model, { X: tensor('float32', [4, size, 1], new Float32Array(4 * size)) }, { signal });
+  const results = await Promise.allSettled([infer(1), wrong(), wrong(), infer(1)]);
+  const failed = { status: 'rejected', reason: expect.objectContaining({ code: Status.FAILED_PRECONDITION }) };
+  const succeeded = expect.objectContaining({ status: 'fulfilled' });
+  expect(results).toEqual([succeeded, failed, failed, succeeded]);
 });
 
 test.each([

@@ -1,7 +1,11 @@
 import { AsyncResource } from 'node:async_hooks';
 import { LRUCache } from 'lru-cache';
+import { Status } from 'nice-grpc-common';
 import { type ModelConfig, ModelInstanceGroup_Kind } from '../../../proto/gen/model_config.ts';
 import { type Deferred, deferred } from '../../kit/deferred.ts';
+import { isAbortError, toFusionError } from '../../kit/errors.ts';
+import { OccasionalLog } from '../../kit/limits/occasional-log.ts';
+import type { Logger } from '../../kit/log.ts';
 import { BackendTime } from '../../kit/telemetry/backend-time.ts';
 import { describeSpan, inSpan, linkToSpan } from '../../kit/telemetry/spans.ts';
 import { untilAllAborted } from '../../kit/until-all-aborted.ts';
@@ -11,6 +15,9 @@ import type { ExpectedModel } from '../expected-model.ts';
 import type { InferRequest, TritonClient } from '../triton-client.ts';
 import { itemsOf, joinInputs, shapeKeyOf, splitOutputs } from './joint-request.ts';
 import { type MeetingStep, StepMeeting } from './step-meeting.ts';
+
+/** Errors that say nothing about the request. */
+const unreachable: ReadonlySet<Status> = new Set([Status.UNAVAILABLE, Status.DEADLINE_EXCEEDED]);
 
 type Options = Omit<InferRequest, 'model' | 'inputs'>;
 type Outputs = Record<string, Tensor>;
@@ -33,13 +40,15 @@ interface Step extends MeetingStep {
  */
 export class DenoisingSteps {
   readonly #triton: TritonClient;
+  readonly #log: OccasionalLog;
   /** Maximum items in a batch of the models whose steps meet. */
   readonly #maxItems = new Map<string, number>();
   /** Of each model and shape, since other shapes cannot share a request. */
   readonly #meetings = new LRUCache<string, StepMeeting<Step>>({ max: 64 });
 
-  constructor(triton: TritonClient) {
+  constructor(triton: TritonClient, log: Logger) {
     this.#triton = triton;
+    this.#log = new OccasionalLog(log);
   }
 
   /** Takes note of how the server runs a model; steps of one that it was not told of are sent alone. */
@@ -88,48 +97,80 @@ export class DenoisingSteps {
 
   #meetingOf(key: string, maxItems: number): StepMeeting<Step> {
     const servers = () => this.#triton.servers;
-    const send = (batch: readonly Step[], end: () => void) => void this.#send(batch).finally(end);
+    const send = (batch: readonly Step[], end: () => void) => void this.#send(batch, end);
     const meeting = this.#meetings.get(key) ?? new StepMeeting({ maxItems, servers, send });
     this.#meetings.set(key, meeting);
     return meeting;
   }
 
-  /** Sends a batch in the trace of its first step. The other steps' spans are linked to it. */
-  async #send(batch: readonly Step[]): Promise<void> {
-    const [first, ...others] = batch as [Step, ...Step[]];
-    const request = first.inContext(() => (others.length === 0 ? this.#sendAlone(first) : this.#sendTogether(batch)));
-    const links = first.link ? [first.link] : [];
-    const following = others.map(({ model, inContext }) =>
-      inContext(() => inSpan('fusionframes.inference', { 'fusionframes.model': model.name }, () => request, { links })),
-    );
-    const results = await Promise.allSettled([request, ...following]);
-    const [result] = results as [PromiseSettledResult<Outputs[]>];
-    batch.forEach(({ outcome }, index) => {
-      if (result.status === 'fulfilled') {
-        outcome.resolve(result.value[index]!);
-      } else {
-        outcome.reject(result.reason);
+  /**
+   * Sends a batch as one request; if that is at fault, step by step, so that no video fails because of another.
+   *
+   * @param end called before the steps get their results: their videos' next steps belong to another batch
+   */
+  async #send(batch: readonly Step[], end: () => void): Promise<void> {
+    if (batch.length === 1) {
+      await this.#sendAlone(batch[0]!, end);
+      return;
+    }
+    try {
+      const shares = await this.#sendTogether(batch);
+      end();
+      batch.forEach(({ outcome }, index) => void outcome.resolve(shares[index]!));
+    } catch (error) {
+      if (isAbortError(error) || unreachable.has(toFusionError(error).code)) {
+        end();
+        batch.forEach(({ outcome }) => void outcome.reject(error));
+        return;
       }
-    });
+      const { name } = batch[0]!.model;
+      this.#log.warn(
+        name,
+        { model: name, err: error },
+        'a request with steps of several videos failed: each is sent alone',
+      );
+      await Promise.all(batch.map((step) => this.#sendAlone(step)));
+      end();
+    }
   }
 
-  async #sendAlone(step: Step): Promise<Outputs[]> {
-    describe(step, step.items);
-    return [await this.#triton.inferExpected(step.model, step.inputs as never, step.options)];
+  async #sendAlone({ model, inputs, options, start, items, outcome, inContext }: Step, end = () => {}): Promise<void> {
+    try {
+      const request = inContext(() => {
+        describe(start, items);
+        return this.#triton.inferExpected(model, inputs as never, options);
+      });
+      const outputs = await request;
+      end();
+      outcome.resolve(outputs);
+    } catch (error) {
+      end();
+      outcome.reject(error);
+    }
   }
 
+  /** Sends a batch in the trace of its first step. The other steps' spans are linked to it. */
   async #sendTogether(batch: readonly Step[]): Promise<Outputs[]> {
+    const [{ model, inContext, link }, ...others] = batch as [Step, ...Step[]];
     const items = batch.reduce((sum, step) => sum + step.items, 0);
     for (const step of batch) {
-      step.inContext(() => describe(step, items));
+      step.inContext(() => describe(step.start, items));
     }
     const backendTime = new BackendTime();
     const inputs = joinInputs(batch.map((step) => step.inputs));
     const priority = Math.max(...batch.map((step) => step.priority));
     const signals = batch.map(({ options }) => options.signal);
-    const outputs: Outputs = await untilAllAborted(signals, (signal) =>
-      this.#triton.inferExpected(batch[0]!.model, inputs as never, { priority, backendTime, signal }),
+    const request: Promise<Outputs> = untilAllAborted(signals, (signal) =>
+      inContext(() => this.#triton.inferExpected(model, inputs as never, { priority, backendTime, signal })),
     );
+    const links = link ? [link] : [];
+    const following = others.map((step) =>
+      step.inContext(() =>
+        inSpan('fusionframes.inference', { 'fusionframes.model': model.name }, () => request, { links }),
+      ),
+    );
+    await Promise.allSettled(following);
+    const outputs = await request;
     const shares = splitOutputs(
       outputs,
       batch.map((step) => step.items),
@@ -142,7 +183,7 @@ export class DenoisingSteps {
   }
 }
 
-function describe({ start }: Step, items: number): void {
+function describe(start: number, items: number): void {
   describeSpan<'fusionframes.step'>({
     'fusionframes.step.wait': (performance.now() - start) / 1000,
     'fusionframes.batch.size': items,
