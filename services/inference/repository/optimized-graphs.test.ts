@@ -11,7 +11,8 @@ import { onnxModel } from '../testing.ts';
 
 const graph = (operator: string) => onnxModel([[operator, ['X'], ['Y']]], { X: [-1] }, { Y: [-1] });
 const model = graph('Abs');
-const files = { '1/model.onnx': { bytes: model.length, sha256: createHash('sha256').update(model).digest('hex') } };
+const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+const files = { '1/model.onnx': { bytes: model.length, sha256: sha256(model) } };
 const config = `backend: "onnxruntime" max_batch_size: 0
   input { name: "X" data_type: TYPE_FP32 dims: [ -1 ] } output { name: "Y" data_type: TYPE_FP32 dims: [ -1 ] }`;
 
@@ -33,18 +34,21 @@ async function answer(optimizedFolder: string, whileServing = async () => {}): P
   }
 }
 
-test('a server keeps the optimized graph and loads it at the next start, unless it is damaged', () =>
+test('a server keeps the optimized graph and loads it at the next start, unless it has changed', () =>
   withTemporaryFolder(async (folder) => {
     const kept = async () => (await readdir(folder)).filter((name) => name.startsWith(contentHash(files)));
     const isWritten = async () => (await readdir(folder)).join() === (await kept())[0];
     expect(await answer(folder, () => eventually(isWritten))).toBe(2);
 
-    const path = join(folder, (await kept())[0]!, 'model.onnx');
-    await writeFile(path, graph('Neg'));
-    expect(await answer(folder)).toBe(2);
-    await writeFile(path, graph('Sign'));
+    const at = async (name: string) => join(folder, (await kept())[0]!, name);
+    const written = await readFile(await at('model.onnx'));
+    const sign = graph('Sign');
+    await writeFile(await at('model.onnx'), sign);
+    await writeFile(await at('written.json'), JSON.stringify({ 'model.onnx': sha256(sign) }));
     expect(await answer(folder)).toBe(-1);
-    await writeFile(path, 'damaged');
-    expect(await answer(folder, () => eventually(isWritten))).toBe(2);
-    expect((await readFile(path)).length).toBeGreaterThan('damaged'.length);
+    for (const damage of [graph('Neg'), 'damaged']) {
+      await writeFile(await at('model.onnx'), damage);
+      expect(await answer(folder, () => eventually(isWritten))).toBe(2);
+      expect(await readFile(await at('model.onnx'))).toEqual(written);
+    }
   }));

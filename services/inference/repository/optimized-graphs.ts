@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { FileHashes } from '../../kit/file-hashes.ts';
 import { libraryVariables } from '../../kit/library-variables.ts';
 import { makeFolder } from '../../kit/make-folder.ts';
 import { dependencyVersion } from '../../kit/package-root.ts';
@@ -14,6 +15,9 @@ const maxModelBytes = 256 << 20;
 /** The graphs used last are kept. */
 const maxFolderBytes = 1 << 30;
 const maxWriteSeconds = 600;
+/** Beside a graph: the SHA-256 of its files, and those found last. */
+const writtenName = 'written.json';
+const hashesName = 'hashes.json';
 
 const writer = fileURLToPath(new URL('../execution/write-optimized.js', import.meta.url));
 
@@ -31,14 +35,40 @@ export async function optimizedFileOf(folder: string, modelFile: string, content
   return isSmall ? join(folder, name, 'model.onnx') : undefined;
 }
 
-/** The file if it is there; notes that it was used. */
+/** The file if it is there with its weights as they were written; notes that it was used. Removes damaged ones. */
 export async function presentFile(file: string | undefined): Promise<string | undefined> {
   if (file === undefined || !existsSync(file)) {
     return undefined;
   }
+  const folder = dirname(file);
+  if (!(await isWhole(folder))) {
+    await rm(folder, { recursive: true, force: true });
+    return undefined;
+  }
   const now = new Date();
-  await utimes(dirname(file), now, now).catch(() => {});
+  await utimes(folder, now, now).catch(() => {});
   return file;
+}
+
+/** Files are read again only if they look different than before. */
+async function isWhole(folder: string): Promise<boolean> {
+  try {
+    const written: Record<string, string> = JSON.parse(await readFile(join(folder, writtenName), 'utf8'));
+    const hashes = new FileHashes(join(folder, hashesName));
+    const found = await Promise.all(Object.keys(written).map((name) => hashes.sha256(join(folder, name))));
+    return found.join() === Object.values(written).join();
+  } catch {
+    return false;
+  }
+}
+
+/** Notes what was written, for {@link isWhole}. */
+async function noteWritten(folder: string): Promise<void> {
+  const hashes = new FileHashes(join(folder, hashesName));
+  const names = await readdir(folder);
+  const sums = await Promise.all(names.map((name) => hashes.sha256(join(folder, name))));
+  const written = Object.fromEntries(names.map((name, index) => [name, sums[index]]));
+  await writeFile(join(folder, writtenName), JSON.stringify(written));
 }
 
 let lastWriting: Promise<unknown> = Promise.resolve();
@@ -83,6 +113,7 @@ async function write(
       windowsHide: true,
     });
     await requireUnchanged();
+    await noteWritten(written);
     for (const name of await readdir(written)) {
       const handle = await open(join(written, name), 'r+');
       await handle.sync().finally(() => handle.close());
