@@ -1,4 +1,4 @@
-import { type Clock, type MeetingStep, StepMeeting } from '../../services/triton/steps/step-meeting.ts';
+import { type Clock, type EndBatch, type MeetingStep, StepMeeting } from '../../services/triton/steps/step-meeting.ts';
 import { uniformNumbers } from './arrivals.ts';
 import type { CallLoad, StageLoad } from './stage-load.ts';
 
@@ -137,8 +137,8 @@ export function simulate({ stages, replicas, arrivals, cold = false }: Simulatio
     }
   };
 
-  function sendSteps(batch: readonly Step[], end: () => void): void {
-    send({ jobs: batch.map(({ job }) => job), end });
+  function sendSteps(batch: readonly Step[], end: EndBatch): void {
+    send({ jobs: batch.map(({ job }) => job), end: () => end(true) });
   }
 
   const send = (request: Request) => {

@@ -191,6 +191,7 @@ class LeastPendingBalancer implements experimental.LoadBalancer {
       leaf.destroy();
     }
     this.#replicas = [];
+    this.#count(0);
   }
 
   getTypeName(): string {
@@ -205,9 +206,7 @@ class LeastPendingBalancer implements experimental.LoadBalancer {
     const inState = (state: ConnectivityState) =>
       this.#replicas.filter(({ leaf }) => leaf.getConnectivityState() === state);
     const ready = inState(READY);
-    if (this.#counted) {
-      this.#counted.ready = ready.length;
-    }
+    this.#count(ready.length);
     if (ready.length > 0) {
       this.#report(READY, pickerOf(ready), null);
     } else if (inState(CONNECTING).length > 0) {
@@ -219,6 +218,12 @@ class LeastPendingBalancer implements experimental.LoadBalancer {
     }
     for (const { leaf } of inState(IDLE)) {
       leaf.exitIdle();
+    }
+  }
+
+  #count(ready: number): void {
+    if (this.#counted) {
+      this.#counted.ready = ready;
     }
   }
 

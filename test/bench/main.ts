@@ -7,7 +7,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { Argument, Command } from 'commander';
+import { Argument, Command, InvalidArgumentError } from 'commander';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { Bench, type BenchOptions } from './bench.ts';
 import { exponentOf, type Figure, goalText, type Measured, meetsGoal, rounded } from './figure.ts';
@@ -47,7 +47,7 @@ const resultsFile = join(folder, 'results.json');
 const count = (text: string) => {
   const number = Number(text);
   if (!Number.isInteger(number) || number < 1) {
-    throw new Error(`must be a whole number from 1 (got ${text})`);
+    throw new InvalidArgumentError(`It must be a whole number from 1 (got ${text}).`);
   }
   return number;
 };

@@ -275,6 +275,10 @@ function report(
   console.log(
     `attempts at the ${jobs} jobs: ${attempts.reduce((sum, each) => sum + each, 0)}, most of one job ${Math.max(...attempts)}`,
   );
+  const redoneSteps = histories.map((history) => history?.redoneSteps ?? 0);
+  console.log(
+    `denoising steps made again: ${redoneSteps.reduce((sum, each) => sum + each, 0)}, most of one job ${Math.max(...redoneSteps)}`,
+  );
   if (adoptions.length > 0) {
     const sorted = adoptions.toSorted((a, b) => a - b);
     const [median, largest] = [sorted[Math.floor(sorted.length / 2)]!, sorted.at(-1)!];

@@ -12,6 +12,8 @@ export interface JobHistory {
   seconds: number;
   /** Stages restarted after their result was recorded, and results recorded twice. */
   redone: string[];
+  /** Denoising steps, of those that the events report, that were made again. */
+  redoneSteps: number;
   /** Faults in the row of its events: gaps, more than one end. */
   disorder: string[];
 }
@@ -78,8 +80,24 @@ export async function jobHistory(sql: Sql, id: string): Promise<JobHistory | und
     files,
     seconds,
     redone: redoneStages(events, results),
+    redoneSteps: redoneSteps(events),
     disorder: disorderOf(events, job.revision),
   };
+}
+
+/** Events report a step after it is made; a stage that begins reports the step after which it continues. */
+function redoneSteps(events: readonly EventRow[]): number {
+  const reached = new Map<number, number>();
+  let redone = 0;
+  for (const { stages } of events) {
+    const place = stages.length - 1;
+    const latest = stages[place];
+    if (latest && (latest.stage === 'keyframes' || latest.stage === 'interpolation')) {
+      redone += Math.max(0, (reached.get(place) ?? 0) - latest.step);
+      reached.set(place, latest.step);
+    }
+  }
+  return redone;
 }
 
 function redoneStages(events: readonly EventRow[], results: readonly { stage: string; attempt: number }[]): string[] {

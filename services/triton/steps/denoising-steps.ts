@@ -14,7 +14,7 @@ import type { Tensor } from '../../pipeline/tensor.ts';
 import type { ExpectedModel } from '../expected-model.ts';
 import type { InferRequest, TritonClient } from '../triton-client.ts';
 import { itemsOf, joinInputs, shapeKeyOf, splitOutputs } from './joint-request.ts';
-import { type MeetingStep, StepMeeting } from './step-meeting.ts';
+import { type EndBatch, type MeetingStep, StepMeeting } from './step-meeting.ts';
 
 /** Errors that say nothing about the request. */
 const unreachable: ReadonlySet<Status> = new Set([Status.UNAVAILABLE, Status.DEADLINE_EXCEEDED]);
@@ -97,7 +97,7 @@ export class DenoisingSteps {
 
   #meetingOf(key: string, maxItems: number): StepMeeting<Step> {
     const servers = () => this.#triton.servers;
-    const send = (batch: readonly Step[], end: () => void) => void this.#send(batch, end);
+    const send = (batch: readonly Step[], end: EndBatch) => void this.#send(batch, end);
     const meeting = this.#meetings.get(key) ?? new StepMeeting({ maxItems, servers, send });
     this.#meetings.set(key, meeting);
     return meeting;
@@ -108,18 +108,18 @@ export class DenoisingSteps {
    *
    * @param end called before the steps get their results: their videos' next steps belong to another batch
    */
-  async #send(batch: readonly Step[], end: () => void): Promise<void> {
+  async #send(batch: readonly Step[], end: EndBatch): Promise<void> {
     if (batch.length === 1) {
       await this.#sendAlone(batch[0]!, end);
       return;
     }
     try {
       const shares = await this.#sendTogether(batch);
-      end();
+      end(true);
       batch.forEach(({ outcome }, index) => void outcome.resolve(shares[index]!));
     } catch (error) {
       if (isAbortError(error) || unreachable.has(toFusionError(error).code)) {
-        end();
+        end(false);
         batch.forEach(({ outcome }) => void outcome.reject(error));
         return;
       }
@@ -130,21 +130,24 @@ export class DenoisingSteps {
         'a request with steps of several videos failed: each is sent alone',
       );
       await Promise.all(batch.map((step) => this.#sendAlone(step)));
-      end();
+      end(false);
     }
   }
 
-  async #sendAlone({ model, inputs, options, start, items, outcome, inContext }: Step, end = () => {}): Promise<void> {
+  async #sendAlone(
+    { model, inputs, options, start, items, outcome, inContext }: Step,
+    end: EndBatch = () => {},
+  ): Promise<void> {
     try {
       const request = inContext(() => {
         describe(start, items);
         return this.#triton.inferExpected(model, inputs as never, options);
       });
       const outputs = await request;
-      end();
+      end(true);
       outcome.resolve(outputs);
     } catch (error) {
-      end();
+      end(false);
       outcome.reject(error);
     }
   }

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
-import { type MeetingStep, StepMeeting } from './step-meeting.ts';
+import { type EndBatch, type MeetingStep, StepMeeting } from './step-meeting.ts';
 
 interface Step extends MeetingStep {
   name: string;
@@ -15,7 +15,7 @@ afterEach(() => {
 /** A meeting whose batches end when they are told to. */
 function setUp({ maxItems = 8, servers = 1 } = {}) {
   const batches: string[] = [];
-  const ends = new Map<string, () => void>();
+  const ends = new Map<string, EndBatch>();
   const meeting = new StepMeeting<Step>({
     maxItems,
     servers: () => servers,
@@ -34,10 +34,10 @@ function setUp({ maxItems = 8, servers = 1 } = {}) {
       return step;
     },
     /** Ends these batches, by default all under way, after this many milliseconds. */
-    end(milliseconds: number, ended = [...ends.keys()]) {
+    end(milliseconds: number, ended = [...ends.keys()], succeeded = true) {
       jest.advanceTimersByTime(milliseconds);
       for (const names of ended) {
-        ends.get(names)!();
+        ends.get(names)!(succeeded);
         ends.delete(names);
       }
     },
@@ -93,6 +93,19 @@ test('a batch that does not end holds up no step for longer than the last one to
   expect(batches).toEqual(['a1', 'a2']);
   jest.advanceTimersByTime(1);
   expect(batches.at(-1)).toBe('b1');
+});
+
+test('a batch that failed says nothing about the duration of the next, nor do its videos come back', () => {
+  const { add, end, batches } = setUp();
+  add('a1');
+  end(1000);
+  add('a2');
+  end(100_000, ['a2'], false);
+  add('b1');
+  add('c1');
+  expect(batches).toEqual(['a1', 'a2', 'b1']);
+  jest.advanceTimersByTime(1100);
+  expect(batches.at(-1)).toBe('c1');
 });
 
 test('while the first batch is under way, nothing is known of its duration, so steps go at once', () => {

@@ -8,13 +8,15 @@ export interface MeetingStep {
   readonly priority: number;
 }
 
+export type EndBatch = (succeeded: boolean) => void;
+
 export interface MeetingOptions<S> {
   /** Maximum items in a batch of the model. */
   maxItems: number;
   /** Number of servers among which batches are distributed, 1 or more. */
   servers(): number;
-  /** Sends steps as one batch, and calls `end` when it has ended in whatever way. */
-  send(batch: readonly S[], end: () => void): void;
+  /** Sends steps as one batch, and calls `end` when it has ended, with whether it succeeded. */
+  send(batch: readonly S[], end: EndBatch): void;
   /** Default: the system's. */
   clock?: Clock;
 }
@@ -63,10 +65,10 @@ export class StepMeeting<S extends MeetingStep> {
   #waiting: Waiting<S>[] = [];
   #batchesUnderWay = 0;
   #stepsUnderWay = 0;
-  /** Steps of ended batches whose videos have not come back yet, and until when they are waited for. */
+  /** Steps of successful batches whose videos have not come back yet, and until when they are waited for. */
   #returning = 0;
   #returnUntil = 0;
-  /** Milliseconds that the last batch took; undefined: none has ended. */
+  /** Milliseconds that the last successful batch took; undefined: there was none. */
   #lastDuration: number | undefined;
   #stopTimer = () => {};
 
@@ -140,13 +142,15 @@ export class StepMeeting<S extends MeetingStep> {
     this.#batchesUnderWay++;
     this.#stepsUnderWay += steps.length;
     const start = this.#clock.now();
-    this.#options.send(steps, () => {
-      const now = this.#clock.now();
-      this.#lastDuration = now - start;
+    this.#options.send(steps, (succeeded) => {
       this.#batchesUnderWay--;
       this.#stepsUnderWay -= steps.length;
-      this.#returning = (this.#returnUntil > now ? this.#returning : 0) + steps.length;
-      this.#returnUntil = now + patience * this.#lastDuration;
+      if (succeeded) {
+        const now = this.#clock.now();
+        this.#lastDuration = now - start;
+        this.#returning = (this.#returnUntil > now ? this.#returning : 0) + steps.length;
+        this.#returnUntil = now + patience * this.#lastDuration;
+      }
       this.#departIfDue();
     });
   }
