@@ -6,7 +6,13 @@ import { FusionError } from '../../services/kit/errors.ts';
  * that one that lacks a binary does not start: it would fail every job. Throws FAILED_PRECONDITION naming the package.
  */
 export async function loadMedia(): Promise<void> {
-  await load('@napi-rs/webcodecs', () => import('@napi-rs/webcodecs'));
+  await load('@napi-rs/webcodecs', async () => {
+    const { VideoEncoder } = await import('@napi-rs/webcodecs');
+    // Seen once in hundreds of starts, for unknown reasons: only another process can load it again.
+    if (typeof VideoEncoder !== 'function') {
+      throw new Error('it exports no VideoEncoder: start again');
+    }
+  });
   // By itself it keeps the pixels of up to 100 recent operations, which are never repeated.
   await load('sharp', async () => (await import('sharp')).default.cache(false));
 }
