@@ -1,6 +1,7 @@
 import { guideByTextAndPicture } from '../diffusion/guidance.ts';
 import { noisePurpose } from '../diffusion/noise.ts';
 import { type SamplePoint, sample } from '../diffusion/sample.ts';
+import { keyframeItems } from '../pipeline/keyframe-items.ts';
 import { motionScores } from '../pipeline/preset.ts';
 import { type Tensor, tensor } from '../pipeline/tensor.ts';
 import { queueLevels } from '../triton/queue-level.ts';
@@ -83,8 +84,7 @@ function continueLatents(
 ): Steps {
   const { preset, triton, steps, task, from, backendTime, signal } = run;
   const { guidanceScale } = task.sampling;
-  // Text and picture, the picture alone, neither.
-  const items = guidanceScale === 0 ? 1 : 3;
+  const items = guidanceScale === 0 ? 1 : keyframeItems(preset);
   const [, ...frameShape] = task.latentShape;
   const itemSize = frameLength(task);
   const length = itemSize * task.latentShape[0]!;

@@ -62,7 +62,7 @@ export function keyframesPredictor({
 }: KeyframesRun): SampleOptions['predict'] {
   const { keyframes } = preset;
   const [frames = 0] = task.latentShape;
-  const items = task.sampling.guidanceScale === 0 ? 1 : 2;
+  const items = task.sampling.guidanceScale === 0 ? 1 : keyframeItems(preset);
   const positions = Float32Array.from({ length: frames }, (_, frame) => frame * keyframes.positionStride);
   const conditions = {
     positions: tensor('float32', [items, frames], repeat(positions, items)),

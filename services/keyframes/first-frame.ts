@@ -20,7 +20,6 @@ export function firstFrameModels(preset: Preset) {
   const interfaces = firstFrameInterfaces(preset);
   return (
     interfaces && {
-      // Text and picture, the picture alone, neither.
       keyframes: expectNetwork(modelNames.keyframes, keyframeItems(preset), interfaces.keyframes),
       firstFrame: expectNetwork(firstFrameModelNames.firstFrame, 2, interfaces.firstFrame),
       pictureDecoder: expectNetwork(firstFrameModelNames.pictureDecoder, 1, interfaces.pictureDecoder),

@@ -47,7 +47,7 @@ export interface ReplacingOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** Builds a model and puts it into the repository's folder, in place of what is there. */
+/** Builds a model and replaces the one in the repository's folder. */
 export async function replaceModel(
   { model, weights, sources, engine, tokenizer, loras, found }: RepositoryPlan,
   checkpoint: Checkpoint | 'random',

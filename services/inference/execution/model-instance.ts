@@ -13,6 +13,7 @@ import type {
   SessionOptions,
 } from './session-messages.ts';
 import { endThread, keepThread, takeThread } from './session-threads.ts';
+import { inWebGpuTurn } from './web-gpu-turns.ts';
 
 const loadSeconds = 600;
 
@@ -21,6 +22,7 @@ export class ModelInstance {
   readonly signature: ModelSignature;
   /** @internal Tests crash it. */
   readonly worker: Worker;
+  readonly #options: SessionOptions;
   #running: Deferred<RunResult> | undefined;
   #isClosing = false;
   #hasEnded = false;
@@ -29,7 +31,11 @@ export class ModelInstance {
   onEnd: () => void = () => {};
 
   /** Loads the model. Rejects with INTERNAL and the runtime's message on failure. */
-  static async start(options: SessionOptions): Promise<ModelInstance> {
+  static start(options: SessionOptions): Promise<ModelInstance> {
+    return inTurn(options, () => ModelInstance.#load(options));
+  }
+
+  static async #load(options: SessionOptions): Promise<ModelInstance> {
     const worker = takeThread();
     const loaded = deferred<ModelSignature>();
     const fail = (reason: string) => {
@@ -51,13 +57,14 @@ export class ModelInstance {
     worker.once('exit', (code) => fail(`the model's worker ended with code ${code} while loading`));
     worker.postMessage({ kind: 'load', options } satisfies SessionCommand);
     try {
-      return new ModelInstance(worker, await loaded.promise);
+      return new ModelInstance(worker, await loaded.promise, options);
     } finally {
       clearTimeout(timer);
     }
   }
 
-  private constructor(worker: Worker, signature: ModelSignature) {
+  private constructor(worker: Worker, signature: ModelSignature, options: SessionOptions) {
+    this.#options = options;
     this.worker = worker;
     this.signature = signature;
     worker.on('message', (message: SessionMessage) => this.#settle(message));
@@ -74,17 +81,25 @@ export class ModelInstance {
    * worker dies or a file ends too early, and with INVALID_ARGUMENT for data that is not a valid tensor.
    */
   run(request: RunRequest): Promise<RunResult> {
-    this.#running = deferred<RunResult>();
+    const running = deferred<RunResult>();
+    this.#running = running;
+    // The worker may end before its turn.
+    running.promise.catch(() => {});
     const buffers = new Set(request.feeds.flatMap(({ data }) => ('buffer' in data ? [data.buffer] : [])));
-    this.worker.postMessage({ kind: 'run', request } satisfies SessionCommand, [...buffers]);
-    return this.#running.promise;
+    return inTurn(this.#options, () => {
+      this.worker.postMessage({ kind: 'run', request } satisfies SessionCommand, [...buffers]);
+      return running.promise;
+    });
   }
 
   /** Frees the model after a run in progress. */
   close(): Promise<void> {
     if (!this.#isClosing && !this.#hasEnded) {
       this.#isClosing = true;
-      this.worker.postMessage({ kind: 'close' } satisfies SessionCommand);
+      void inTurn(this.#options, () => {
+        this.worker.postMessage({ kind: 'close' } satisfies SessionCommand);
+        return this.#ended.promise;
+      });
     }
     return this.#ended.promise;
   }
@@ -113,6 +128,10 @@ export class ModelInstance {
     this.#ended.resolve();
     this.onEnd();
   }
+}
+
+function inTurn<T>({ provider }: SessionOptions, work: () => Promise<T>): Promise<T> {
+  return provider === 'webgpu' ? inWebGpuTurn(work) : work();
 }
 
 function failureOf({ fault, message }: SessionMessage & { kind: 'failed' }): FusionError {

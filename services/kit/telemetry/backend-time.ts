@@ -20,7 +20,7 @@ export class BackendTime {
     }
   }
 
-  /** Adds a part of what was reported of a request for several calls. */
+  /** Adds this call's share, 0 to 1, of the time of a request that served several calls. */
   addShare(of: BackendTime, share: number): void {
     if (of.#seconds !== undefined) {
       this.#seconds = (this.#seconds ?? 0) + of.#seconds * share;

@@ -60,7 +60,7 @@ const oneDevice = { instanceGroup: [{ kind: ModelInstanceGroup_Kind.KIND_GPU, co
 
 test('steps that meet go in one request, and each gets its own share', async () => {
   const { infer, batches } = await setUp(oneDevice);
-  // Takes so long that the others wait for the next one.
+  // A long first batch: steps wait as long for the next.
   await infer(1, 8);
   const results = await Promise.all([infer(1), infer(1), infer(-1, 2), infer(0)]);
   expect(results.slice(1)).toEqual([
